@@ -1,0 +1,208 @@
+namespace KStreamSharp;
+
+/// <summary>
+/// A flow: named steps from inputs to outputs. Declared once, run by any number of instances. Steps are checked when they
+/// are added, the whole when it is first described, run or driven.
+/// </summary>
+/// <remarks>The operators follow Bytewax's; <c>docs/operators.md</c> says what differs.</remarks>
+public sealed class Dataflow
+{
+    private readonly List<Step> _steps = [];
+    private readonly HashSet<string> _ids = [];
+    private bool _sealed;
+
+    /// <summary>An empty flow.</summary>
+    /// <param name="id">The flow's name: letters, digits, '_' and '-'. The application's id, unless another is set.</param>
+    /// <exception cref="FlowException">The name is empty or has other characters.</exception>
+    public Dataflow(string id)
+    {
+        CheckId(id, "flow");
+        Id = id;
+    }
+
+    /// <summary>The flow's name.</summary>
+    public string Id { get; }
+
+    internal IReadOnlyList<Step> Steps => _steps;
+
+    /// <summary>Reads a topic whose partitions own its keys.</summary>
+    /// <typeparam name="TKey">The type of the keys.</typeparam>
+    /// <typeparam name="TValue">The type of the values.</typeparam>
+    /// <param name="id">The step's id, unique in the flow.</param>
+    /// <param name="topic">The topic.</param>
+    /// <param name="options">How to treat bad records and where to begin; null for the defaults.</param>
+    /// <returns>The stream of its records. Records without a key are bad records.</returns>
+    /// <exception cref="FlowException">The id is taken, empty or has a dot; or another step reads the same topic.</exception>
+    public KeyedStream<TKey, TValue> Input<TKey, TValue>(string id, KeyedTopic<TKey, TValue> topic, InputOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(topic);
+        Outlet<Keyed<TKey, TValue>> outlet = AddInput(id, topic.Name, options, keyed: true, new KeyedDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value));
+        return new KeyedStream<TKey, TValue>(outlet, topic.Key, topic.Value, keyChangedBy: null);
+    }
+
+    /// <summary>Reads the values of a topic.</summary>
+    /// <typeparam name="T">The type of the values.</typeparam>
+    /// <param name="id">The step's id, unique in the flow.</param>
+    /// <param name="topic">The topic.</param>
+    /// <param name="options">How to treat bad records and where to begin; null for the defaults.</param>
+    /// <returns>The stream of its values.</returns>
+    /// <exception cref="FlowException">The id is taken, empty or has a dot; or another step reads the same topic.</exception>
+    public Stream<T> Input<T>(string id, ValueTopic<T> topic, InputOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(topic);
+        return new Stream<T>(AddInput(id, topic.Name, options, keyed: false, new ValueDecoder<T>(topic.Name, topic.Value)));
+    }
+
+    /// <summary>Reads whole records of a topic.</summary>
+    /// <typeparam name="TKey">The type of the keys.</typeparam>
+    /// <typeparam name="TValue">The type of the values.</typeparam>
+    /// <param name="id">The step's id, unique in the flow.</param>
+    /// <param name="topic">The topic.</param>
+    /// <param name="options">How to treat bad records and where to begin; null for the defaults.</param>
+    /// <returns>The stream of its records.</returns>
+    /// <exception cref="FlowException">The id is taken, empty or has a dot; or another step reads the same topic.</exception>
+    public Stream<Record<TKey, TValue>> Input<TKey, TValue>(string id, RecordTopic<TKey, TValue> topic, InputOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(topic);
+        return new Stream<Record<TKey, TValue>>(AddInput(id, topic.Name, options, keyed: false, new RecordDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)));
+    }
+
+    /// <summary>Checks the whole flow; running, describing and driving it do so by themselves.</summary>
+    /// <exception cref="FlowException">There is no input, or nothing that the flow does.</exception>
+    public void Check()
+    {
+        if (!_steps.Any(step => step.Input is not null))
+        {
+            throw new FlowException($"Flow '{Id}' has no input. Add one with Input(...).");
+        }
+
+        if (!_steps.Any(step => step.IsEnd))
+        {
+            throw new FlowException($"Flow '{Id}' does nothing that can be seen: it has no output, inspect or raises step. Add one, for example Output(...).");
+        }
+    }
+
+    /// <summary>No step can be added from now on: an engine has read the flow.</summary>
+    internal void Seal()
+    {
+        Check();
+        _sealed = true;
+    }
+
+    internal Outlet<TOut> Add<TIn, TOut>(
+        string id, string name, Outlet<TIn> upstream, Func<FlowInstance, Step, Port<TOut>, Port<TIn>> port, string? state = null)
+    {
+        RefuseTasks(id, typeof(TOut));
+        Outlet<TOut> outlet = new(this);
+        AddStep(
+            new Step
+            {
+                Id = id,
+                Operator = name,
+                Upstreams = [upstream],
+                State = state,
+                Build = (instance, step) => instance.Connect(upstream, port(instance, step, instance.Downstream(outlet))),
+            },
+            outlet);
+        return outlet;
+    }
+
+    /// <summary>Adds a step that ends a branch of the flow.</summary>
+    internal void AddEnd<TIn>(string id, string name, Outlet<TIn> upstream, string? topic, Func<FlowInstance, Step, Port<TIn>> port) =>
+        AddStep(new Step
+        {
+            Id = id,
+            Operator = name,
+            Upstreams = [upstream],
+            Topic = topic,
+            Build = (instance, step) => instance.Connect(upstream, port(instance, step)),
+        });
+
+    internal void AddStep(Step step, params ReadOnlySpan<Outlet> outlets)
+    {
+        if (_sealed)
+        {
+            throw new FlowException($"Step '{step.Id}' comes too late: flow '{Id}' has been started. Build the whole flow first.");
+        }
+
+        if (!step.IsRepartition && !step.IsPart)
+        {
+            CheckId(step.Id, "step");
+        }
+
+        if (!_ids.Add(step.Id))
+        {
+            throw new FlowException($"Step '{step.Id}' exists twice in flow '{Id}'. Give each step an id of its own.");
+        }
+
+        foreach (Outlet upstream in step.Upstreams)
+        {
+            if (upstream.Flow != this)
+            {
+                _ids.Remove(step.Id);
+                throw new FlowException($"Step '{step.Id}' of flow '{Id}' was given a stream of flow '{upstream.Flow.Id}'. A flow uses its own streams only.");
+            }
+        }
+
+        _steps.Add(step);
+        foreach (Outlet outlet in outlets)
+        {
+            outlet.Step = step;
+        }
+    }
+
+    internal static void RefuseTasks(string id, Type type)
+    {
+        if (typeof(Task).IsAssignableFrom(type) || type == typeof(ValueTask)
+            || (type.IsGenericType && (type.GetGenericTypeDefinition() == typeof(ValueTask<>) || type.GetGenericTypeDefinition() == typeof(IAsyncEnumerable<>))))
+        {
+            throw new FlowException($"Step '{id}' would put out tasks ({type.Name}): operators take plain functions, so do without 'async' there.");
+        }
+    }
+
+    internal static Serde<TState> CheckedState<TState>(string id, Serde<TState>? serde)
+    {
+        RefuseTasks(id, typeof(TState));
+        Serde<TState> chosen = serde ?? Serde.For<TState>();
+        return chosen.WhyNotRoundTrip() is { } reason
+            ? throw new FlowException($"Step '{id}' cannot keep its state: {reason}. Change the type, or give the step a serde for it.")
+            : chosen;
+    }
+
+    private static void CheckId(string? id, string what)
+    {
+        if (string.IsNullOrEmpty(id))
+        {
+            throw new FlowException($"A {what} needs an id; it is empty.");
+        }
+
+        if (id.Length > 100 || !id.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-'))
+        {
+            throw new FlowException($"'{id}' is no id for a {what}: up to 100 letters, digits, '_' and '-' (dots separate the parts of internal names).");
+        }
+    }
+
+    private Outlet<T> AddInput<T>(string id, string topic, InputOptions? options, bool keyed, Decoder<T> decoder)
+    {
+        InputOptions input = options ?? new InputOptions();
+        if (_steps.FirstOrDefault(step => step.Input is not null && step.Topic == topic) is { } other)
+        {
+            throw new FlowException($"Step '{id}' reads topic '{topic}', which step '{other.Id}' reads already. Use its stream twice instead.");
+        }
+
+        Outlet<T> outlet = new(this);
+        AddStep(
+            new Step
+            {
+                Id = id,
+                Operator = "input",
+                Upstreams = [],
+                Topic = topic,
+                Input = input,
+                IsKeyedInput = keyed,
+                Build = (instance, step) => instance.AddInlet(new Inlet<T>(instance, step, topic, decoder, instance.Downstream(outlet))),
+            },
+            outlet);
+        return outlet;
+    }
+}

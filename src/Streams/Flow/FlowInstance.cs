@@ -1,0 +1,98 @@
+namespace KStreamSharp;
+
+/// <summary>Appends a record to the open transaction of the worker.</summary>
+internal delegate void Append(TopicPartition partition, in OutgoingRecord record);
+
+/// <summary>Where an instance of a flow runs: which shard, and what it writes to.</summary>
+internal sealed class FlowPlace
+{
+    public required string App { get; init; }
+
+    public required int Shard { get; init; }
+
+    public required int ShardCount { get; init; }
+
+    public required Append Append { get; init; }
+
+    /// <summary>The number of partitions of a topic that the flow writes.</summary>
+    public required Func<string, int> PartitionCount { get; init; }
+
+    public required ShardStore Store { get; init; }
+
+    public required StateLimits Limits { get; init; }
+
+    public string ChangelogTopic => InternalTopics.Changelog(App);
+}
+
+/// <summary>A flow inside one shard: its ports connected, its nodes in topological order. Used by one thread at a time.</summary>
+internal sealed class FlowInstance
+{
+    private readonly Dictionary<Outlet, List<object>> _ports = [];
+    private readonly List<Inlet> _inlets = [];
+    private readonly Dictionary<Step, Node> _nodes = [];
+
+    public FlowInstance(Dataflow flow, FlowPlace place)
+    {
+        Flow = flow;
+        Place = place;
+        for (int i = flow.Steps.Count - 1; i >= 0; i--)
+        {
+            flow.Steps[i].Build(this, flow.Steps[i]);
+        }
+
+        _inlets.Reverse();
+        _ports.Clear();
+        Nodes = [.. flow.Steps.Where(_nodes.ContainsKey).Select(step => _nodes[step])];
+        StatefulNodes = [.. Nodes.OfType<StatefulNode>()];
+    }
+
+    public Dataflow Flow { get; }
+
+    public FlowPlace Place { get; }
+
+    public IReadOnlyList<Inlet> Inlets => _inlets;
+
+    public IReadOnlyList<Node> Nodes { get; }
+
+    public IReadOnlyList<StatefulNode> StatefulNodes { get; }
+
+    /// <summary>The step whose code runs now: what an error of user code is reported with.</summary>
+    public string CurrentStep { get; set; } = "";
+
+    /// <summary>The time of this turn.</summary>
+    public DateTimeOffset Now { get; set; }
+
+    /// <summary>The largest record timestamp that the shard has seen, in milliseconds since 1970.</summary>
+    public long Watermark { get; set; }
+
+    /// <summary>Where a person finds the inspector's step: flow and step.</summary>
+    public string FullName(Step step) => $"{Flow.Id}.{step.Id}";
+
+    public Node? NodeOf(Step step) => _nodes.GetValueOrDefault(step);
+
+    public void Connect<T>(Outlet<T> upstream, Port<T> port)
+    {
+        if (!_ports.TryGetValue(upstream, out List<object>? ports))
+        {
+            _ports[upstream] = ports = [];
+        }
+
+        ports.Insert(0, port);
+    }
+
+    public Port<T> Downstream<T>(Outlet<T> outlet) => _ports.GetValueOrDefault(outlet) switch
+    {
+        null => NoPort<T>.Instance,
+        [Port<T> only] => only,
+        List<object> several => new FanOutPort<T>([.. several.Cast<Port<T>>()]),
+    };
+
+    public void AddInlet(Inlet inlet) => _inlets.Add(inlet);
+
+    public TNode AddNode<TNode>(TNode node)
+        where TNode : Node
+    {
+        _nodes.Add(node.Step, node);
+        return node;
+    }
+}

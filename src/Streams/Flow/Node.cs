@@ -1,0 +1,25 @@
+namespace KStreamSharp;
+
+/// <summary>A step's part of one shard, where it does more than pass items on: it acts at the end of a turn and of the input.</summary>
+internal abstract class Node(FlowInstance instance, Step step)
+{
+    public Step Step { get; } = step;
+
+    protected FlowInstance Instance { get; } = instance;
+
+    /// <summary>The earliest time (UTC ticks) at which the node wants a turn; <see cref="long.MaxValue"/> for none.</summary>
+    public virtual long NextDue => long.MaxValue;
+
+    /// <summary>The turn's items have been pushed: batches are handled, then due timers.</summary>
+    public abstract void EndTurn();
+
+    /// <summary>
+    /// All upstreams have ended: one slice of the work of that. True when it is complete; else <paramref name="cursor"/>
+    /// says where the next slice, perhaps after a crash, goes on.
+    /// </summary>
+    public virtual bool EndInput(ref byte[]? cursor)
+    {
+        EndTurn();
+        return true;
+    }
+}

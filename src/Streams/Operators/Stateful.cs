@@ -1,0 +1,91 @@
+using System.Buffers;
+
+namespace KStreamSharp;
+
+public sealed partial class KeyedStream<TKey, TValue>
+{
+    /// <summary>A logic object of your own per key, called for each value.</summary>
+    /// <typeparam name="TOut">The type of the values out.</typeparam>
+    /// <typeparam name="TState">The type of the saved state.</typeparam>
+    /// <param name="id">The step's id, unique in the flow; it names the state.</param>
+    /// <param name="logic">Makes the logic of a key that has none in memory.</param>
+    /// <param name="state">The serde of the state; null for <see cref="Serde.For{T}"/>.</param>
+    /// <exception cref="FlowException">The id cannot be used, the values out would be tasks, or the serde cannot give the state back.</exception>
+    public KeyedStream<TKey, TOut> Stateful<TOut, TState>(
+        string id, Func<StatefulLogic<TKey, TValue, TOut, TState>> logic, Serde<TState>? state = null)
+    {
+        ArgumentNullException.ThrowIfNull(logic);
+        Serde<TState> serde = Dataflow.CheckedState(id, state);
+        return AddStateful<TOut>(id, "stateful", typeof(TState), new(() => new ItemLogic<TKey, TValue, TOut, TState>(logic(), serde)) { Timers = true, Eof = true });
+    }
+
+    internal KeyedStream<TKey, TOut> AddStateful<TOut>(string id, string name, Type state, StatefulKind<TKey, TValue, TOut> kind)
+    {
+        Dataflow.RefuseTasks(id, typeof(TOut));
+        RepartitionStep.CheckPlain(Flow, id);
+        KeyedStream<TKey, TValue> upstream = Partitioned(id);
+        Serde<TKey> keySerde = KeySerde;
+        return new(
+            Flow.Add<Keyed<TKey, TValue>, Keyed<TKey, TOut>>(
+                id,
+                name,
+                upstream.Outlet,
+                (instance, step, next) => instance.AddNode(new KeyedNode<TKey, TValue, TOut>(instance, step, kind, keySerde, next)).Port,
+                TypeName.Of(state)),
+            keySerde,
+            valueSerde: null,
+            keyChangedBy: null);
+    }
+}
+
+/// <summary>A user's logic in the engine's form.</summary>
+internal sealed class ItemLogic<TKey, TIn, TOut, TState>(StatefulLogic<TKey, TIn, TOut, TState> logic, Serde<TState> serde) : UserLogic<TKey, TIn, TOut, TState>(logic, serde)
+{
+    public override StateAction OnItem(TIn value, StatefulContext<TKey, TOut> context) => logic.OnItem(value, context);
+}
+
+internal abstract class UserLogic<TKey, TIn, TOut, TState>(StatefulLogicBase<TKey, TOut, TState> logic, Serde<TState> serde) : KeyLogic<TKey, TIn, TOut>
+{
+    public override StateAction OnNotify(StatefulContext<TKey, TOut> context) => logic.OnNotify(context);
+
+    public override StateAction OnEof(StatefulContext<TKey, TOut> context) => logic.OnEof(context);
+
+    public override DateTimeOffset? NotifyAt() => logic.NotifyAt();
+
+    public override void Load(ReadOnlySpan<byte> payload, bool isNull, in SerdeContext context) =>
+        logic.Resume(isNull ? default! : serde.Deserialize(payload, context));
+
+    public override bool Save(IBufferWriter<byte> output, in SerdeContext context)
+    {
+        TState state = logic.Snapshot();
+        if (state is null)
+        {
+            return false;
+        }
+
+        serde.Serialize(state, output, context);
+        return true;
+    }
+}
+
+/// <summary>Types as a person writes them.</summary>
+internal static class TypeName
+{
+    public static string Of(Type type)
+    {
+        if (Nullable.GetUnderlyingType(type) is { } underlying)
+        {
+            return Of(underlying) + "?";
+        }
+
+        if (!type.IsGenericType)
+        {
+            return type.Name;
+        }
+
+        string arguments = string.Join(", ", type.GetGenericArguments().Select(Of));
+        return type.FullName?.StartsWith("System.ValueTuple`", StringComparison.Ordinal) == true
+            ? $"({arguments})"
+            : $"{type.Name[..type.Name.IndexOf('`', StringComparison.Ordinal)]}<{arguments}>";
+    }
+}

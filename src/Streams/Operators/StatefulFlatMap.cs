@@ -1,0 +1,46 @@
+namespace KStreamSharp;
+
+public sealed partial class KeyedStream<TKey, TValue>
+{
+    /// <summary>
+    /// Any number of values out for each value in, with a state per key that the mapper may change; null forgets the key. The
+    /// sequence may be lazy: it is read to its end before the state is looked at. Headers end here.
+    /// </summary>
+    /// <typeparam name="TState">The type of the state.</typeparam>
+    /// <typeparam name="TOut">The type of the values out.</typeparam>
+    /// <param name="id">The step's id, unique in the flow; it names the state.</param>
+    /// <param name="mapper">Changes the state and makes the values.</param>
+    /// <param name="state">The serde of the state; null for <see cref="Serde.For{T}"/>.</param>
+    /// <exception cref="FlowException">The id cannot be used, the values would be tasks, or the serde cannot give the state back.</exception>
+    public KeyedStream<TKey, TOut> StatefulFlatMap<TState, TOut>(string id, StateMapper<TState?, TValue, IEnumerable<TOut>> mapper, Serde<TState>? state = null)
+        where TState : class
+    {
+        ArgumentNullException.ThrowIfNull(mapper);
+        return StatefulFlatMap<TState?, TOut>(id, mapper, typeof(TState), Dataflow.CheckedState(id, state)!);
+    }
+
+    /// <inheritdoc cref="StatefulFlatMap{TState, TOut}(string, StateMapper{TState, TValue, IEnumerable{TOut}}, Serde{TState})"/>
+    public KeyedStream<TKey, TOut> StatefulFlatMap<TState, TOut>(string id, StateMapper<TState?, TValue, IEnumerable<TOut>> mapper, Serde<TState>? state = null)
+        where TState : struct
+    {
+        ArgumentNullException.ThrowIfNull(mapper);
+        return StatefulFlatMap(id, mapper, typeof(TState), new NullableSerde<TState>(Dataflow.CheckedState(id, state)));
+    }
+
+    private KeyedStream<TKey, TOut> StatefulFlatMap<TSlot, TOut>(string id, StateMapper<TSlot, TValue, IEnumerable<TOut>> mapper, Type state, Serde<TSlot> serde) =>
+        AddStateful<TOut>(id, "stateful_flat_map", state, new(() => new StatefulFlatMapLogic<TKey, TValue, TOut, TSlot>(mapper, serde)));
+}
+
+internal sealed class StatefulFlatMapLogic<TKey, TIn, TOut, TSlot>(StateMapper<TSlot, TIn, IEnumerable<TOut>> mapper, Serde<TSlot> serde)
+    : SlotLogic<TKey, TIn, TOut, TSlot>(serde)
+{
+    public override StateAction OnItem(TIn value, StatefulContext<TKey, TOut> context)
+    {
+        foreach (TOut made in mapper(ref Slot, value))
+        {
+            context.Emit(made);
+        }
+
+        return Action;
+    }
+}

@@ -1,0 +1,105 @@
+using System.Buffers;
+using System.Text.Json;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// Turns values of one type into bytes and back. One object serves every shard, so it must be safe to call from several
+/// threads. A null never reaches a serde: a null key or value is an absent one.
+/// </summary>
+/// <typeparam name="T">The type of the values.</typeparam>
+public abstract class Serde<T>
+{
+    /// <summary>Writes the bytes of a value.</summary>
+    /// <param name="value">The value, never null.</param>
+    /// <param name="output">Where the bytes go.</param>
+    /// <param name="context">For which topic, and which part of a record.</param>
+    public abstract void Serialize(T value, IBufferWriter<byte> output, in SerdeContext context);
+
+    /// <summary>Reads a value from its bytes. Anything it throws makes the record a bad record.</summary>
+    /// <param name="data">The bytes, valid during the call only.</param>
+    /// <param name="context">Of which topic, and which part of a record.</param>
+    public abstract T Deserialize(ReadOnlySpan<byte> data, in SerdeContext context);
+
+    /// <summary>Why values of this type would not come back as they were, or null: asked when the flow is built.</summary>
+    internal virtual string? WhyNotRoundTrip() => null;
+}
+
+/// <summary>For which topic a serde works, and on which part of its records.</summary>
+/// <param name="Topic">The topic's name; for states, the changelog topic.</param>
+/// <param name="Part">The part of the record.</param>
+public readonly record struct SerdeContext(string Topic, RecordPart Part);
+
+/// <summary>The part of a record that a serde works on.</summary>
+public enum RecordPart
+{
+    /// <summary>The key.</summary>
+    Key,
+
+    /// <summary>The value.</summary>
+    Value,
+
+    /// <summary>The state of a key in a stateful step.</summary>
+    State,
+}
+
+/// <summary>The serdes that come with the engine.</summary>
+public static class Serde
+{
+    /// <summary>Strings as UTF-8, as Kafka's StringSerializer writes them. Bytes that are no UTF-8 are refused.</summary>
+    public static Serde<string> Utf8 { get; } = new Utf8Serde();
+
+    /// <summary>Bytes as they are.</summary>
+    public static Serde<byte[]> Bytes { get; } = new BytesSerde();
+
+    /// <summary>One byte, 0 or 1.</summary>
+    public static Serde<bool> Boolean { get; } = new FixedSerde<bool>(1, static (v, b) => b[0] = v ? (byte)1 : (byte)0, static b => b[0] != 0);
+
+    /// <summary>32-bit integers, 4 bytes, big-endian, as Kafka's IntegerSerializer writes them.</summary>
+    public static Serde<int> Int32 { get; } = new FixedSerde<int>(4, static (v, b) => System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(b, v), System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian);
+
+    /// <summary>64-bit integers, 8 bytes, big-endian, as Kafka's LongSerializer writes them.</summary>
+    public static Serde<long> Int64 { get; } = new FixedSerde<long>(8, static (v, b) => System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(b, v), System.Buffers.Binary.BinaryPrimitives.ReadInt64BigEndian);
+
+    /// <summary>32-bit floating point numbers, 4 bytes, big-endian, as Kafka's FloatSerializer writes them.</summary>
+    public static Serde<float> Single { get; } = new FixedSerde<float>(4, static (v, b) => System.Buffers.Binary.BinaryPrimitives.WriteSingleBigEndian(b, v), System.Buffers.Binary.BinaryPrimitives.ReadSingleBigEndian);
+
+    /// <summary>64-bit floating point numbers, 8 bytes, big-endian, as Kafka's DoubleSerializer writes them.</summary>
+    public static Serde<double> Double { get; } = new FixedSerde<double>(8, static (v, b) => System.Buffers.Binary.BinaryPrimitives.WriteDoubleBigEndian(b, v), System.Buffers.Binary.BinaryPrimitives.ReadDoubleBigEndian);
+
+    /// <summary>Identifiers, 16 bytes, in the order of their text form.</summary>
+    public static Serde<Guid> Guid { get; } = new FixedSerde<Guid>(16, static (v, b) => v.TryWriteBytes(b, bigEndian: true, out _), static b => new Guid(b, bigEndian: true));
+
+    /// <summary>
+    /// Any type as JSON by System.Text.Json, fields included, so that tuples keep their items.
+    /// </summary>
+    /// <typeparam name="T">The type of the values.</typeparam>
+    /// <param name="options">Settings of the serializer; null for the web defaults' opposite: names as they are in C#.</param>
+    public static Serde<T> Json<T>(JsonSerializerOptions? options = null) => options is null ? JsonSerde<T>.Default : new JsonSerde<T>(options);
+
+    /// <summary>The serde that a step uses when none is named: fixed big-endian numbers, UTF-8 strings, bytes, else JSON.</summary>
+    /// <typeparam name="T">The type of the values; a nullable value type uses the serde of its underlying type.</typeparam>
+    public static Serde<T> For<T>() => Defaults<T>.Serde;
+
+    private static class Defaults<T>
+    {
+        public static readonly Serde<T> Serde = Choose();
+
+        private static Serde<T> Choose()
+        {
+            object[] known = [Utf8, Bytes, Boolean, Int32, Int64, Single, Double, Guid];
+            if (known.OfType<Serde<T>>().FirstOrDefault() is { } serde)
+            {
+                return serde;
+            }
+
+            if (Nullable.GetUnderlyingType(typeof(T)) is not { } underlying)
+            {
+                return JsonSerde<T>.Default;
+            }
+
+            object inner = typeof(Serde).GetMethod(nameof(For))!.MakeGenericMethod(underlying).Invoke(null, null)!;
+            return (Serde<T>)Activator.CreateInstance(typeof(NullableSerde<>).MakeGenericType(underlying), inner)!;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+using System.Buffers;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// Lists of values inside a saved state: the number of values, then of each its length plus one (0: the value is null) and
+/// its bytes. Numbers as 4 bytes, big-endian.
+/// </summary>
+internal static class ListFormat
+{
+    public static void Write<T>(IBufferWriter<byte> output, List<T> values, Serde<T> serde, in SerdeContext context)
+    {
+        WriteInt(output, values.Count);
+        ByteBuffer scratch = new();
+        foreach (T value in values)
+        {
+            if (value is null)
+            {
+                WriteInt(output, 0);
+                continue;
+            }
+
+            scratch.Clear();
+            serde.Serialize(value, scratch, context);
+            WriteInt(output, scratch.Length + 1);
+            output.Write(scratch.Written);
+        }
+    }
+
+    public static List<T> Read<T>(ref ReadOnlySpan<byte> data, Serde<T> serde, in SerdeContext context)
+    {
+        int count = ReadInt(ref data);
+        List<T> values = new(count);
+        for (; count > 0; count--)
+        {
+            int length = ReadInt(ref data);
+            if (length == 0)
+            {
+                values.Add(default!);
+                continue;
+            }
+
+            values.Add(serde.Deserialize(data[..(length - 1)], context));
+            data = data[(length - 1)..];
+        }
+
+        return values;
+    }
+
+    private static void WriteInt(IBufferWriter<byte> output, int value)
+    {
+        System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(output.GetSpan(4), value);
+        output.Advance(4);
+    }
+
+    private static int ReadInt(ref ReadOnlySpan<byte> data)
+    {
+        int value = System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(data);
+        data = data[4..];
+        return value;
+    }
+}

@@ -1,0 +1,244 @@
+using System.Buffers.Binary;
+using RocksDbSharp;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// The state of one shard in one RocksDB folder: a column family per stateful step (key bytes → envelope), one of timer
+/// hints, and <c>meta</c> with the commit marker and the changelog position.
+/// </summary>
+/// <remarks>
+/// Always true: what the folder holds is what the changelog says up to the stored position, because states, hints and
+/// position are written in one batch and flushed together (atomic flush). There is no write-ahead log: a crash takes the
+/// folder back to its last flush, and the changelog's tail brings it forward again.
+/// </remarks>
+internal sealed class ShardStore : IDisposable
+{
+    private const string Meta = "meta";
+    private const string Timers = "timers";
+    private const string StepPrefix = "step:";
+
+    private static readonly byte[] MarkerKey = "marker"u8.ToArray();
+    private static readonly byte[] IdentityKey = "identity"u8.ToArray();
+    private static readonly WriteOptions WithoutLog = new WriteOptions().DisableWal(1);
+
+    private readonly RocksDb _db;
+    private readonly ColumnFamilyOptions _familyOptions;
+    private readonly ColumnFamilyHandle _meta;
+    private readonly ColumnFamilyHandle _timers;
+    private readonly Dictionary<string, ColumnFamilyHandle> _steps = [];
+    private readonly DbOptions _options;
+    private bool _closed;
+
+    private ShardStore(string folder, RocksDb db, DbOptions options, ColumnFamilyOptions familyOptions, IEnumerable<string> families)
+    {
+        Folder = folder;
+        _db = db;
+        _options = options;
+        _familyOptions = familyOptions;
+        _meta = db.GetColumnFamily(Meta);
+        _timers = db.GetColumnFamily(Timers);
+        foreach (string family in families.Where(name => name.StartsWith(StepPrefix, StringComparison.Ordinal)))
+        {
+            _steps[family[StepPrefix.Length..]] = db.GetColumnFamily(family);
+        }
+    }
+
+    public string Folder { get; }
+
+    /// <summary>Opens the folder, or makes it.</summary>
+    /// <exception cref="StreamException">RocksDB cannot open it.</exception>
+    public static ShardStore Open(string folder, StateLimits limits)
+    {
+        Directory.CreateDirectory(folder);
+        DbOptions options = new DbOptions().SetCreateIfMissing(true).SetCreateMissingColumnFamilies(true).SetMaxOpenFiles(256);
+        Native native = Native.Instance;
+        native.rocksdb_options_set_atomic_flush(options.Handle, 1);
+        native.rocksdb_options_set_avoid_flush_during_shutdown(options.Handle, 1);
+        native.rocksdb_options_set_write_buffer_manager(options.Handle, limits.WriteBufferManager);
+
+        BlockBasedTableOptions table = new BlockBasedTableOptions()
+            .SetBlockCache(limits.BlockCache)
+            .SetFilterPolicy(BloomFilterPolicy.Create(10, false))
+            .SetCacheIndexAndFilterBlocks(true)
+            .SetFormatVersion(5);
+        ColumnFamilyOptions familyOptions = new ColumnFamilyOptions()
+            .SetBlockBasedTableFactory(table)
+            .SetWriteBufferSize(16 << 20)
+            .SetCompression(Compression.Lz4);
+        try
+        {
+            string[] existing = RocksDb.TryListColumnFamilies(options, folder, out string[] listed) ? listed : [];
+            ColumnFamilies families = new(familyOptions);
+            string[] names = [.. existing.Append(Meta).Append(Timers).Distinct().Where(name => name != ColumnFamilies.DefaultName)];
+            foreach (string name in names)
+            {
+                families.Add(name, familyOptions);
+            }
+
+            return new ShardStore(folder, RocksDb.Open(options, folder, families), options, familyOptions, names);
+        }
+        catch (RocksDbException error)
+        {
+            throw new StreamException(
+                ExitCode.State, $"The state folder {folder} cannot be opened: {error.Message.Trim()}. Nothing in it was changed.", error);
+        }
+    }
+
+    /// <summary>The envelope of a key in a step, or null.</summary>
+    public byte[]? Get(string step, ReadOnlySpan<byte> key) => _db.Get(key, Family(step));
+
+    /// <summary>The last marker applied to the folder, and where the changelog goes on after it; null in a new folder.</summary>
+    public StoredMarker? ReadMarker()
+    {
+        byte[]? data = _db.Get(MarkerKey, _meta);
+        return data is null
+            ? null
+            : new StoredMarker(
+                BinaryPrimitives.ReadInt64BigEndian(data),
+                BinaryPrimitives.ReadInt64BigEndian(data.AsSpan(8)),
+                data.Length == 16 ? null : CommitMarker.Read(data.AsSpan(16)));
+    }
+
+    /// <summary>What the folder belongs to, as text; null in a new folder.</summary>
+    public string? ReadIdentity() => _db.Get(IdentityKey, _meta) is { } data ? System.Text.Encoding.UTF8.GetString(data) : null;
+
+    public void WriteIdentity(string identity) => _db.Put(IdentityKey, System.Text.Encoding.UTF8.GetBytes(identity), _meta, WithoutLog);
+
+    /// <summary>Iterates the keys of a step in ascending order of their bytes.</summary>
+    public Iterator Iterate(string step) => _db.NewIterator(Family(step));
+
+    /// <summary>Iterates the timer hints of all steps: step, time, key.</summary>
+    public Iterator IterateTimers() => _db.NewIterator(_timers);
+
+    public StoreBatch NewBatch() => new(this);
+
+    /// <exception cref="StreamException">The disk is full or fails.</exception>
+    public void Write(StoreBatch batch)
+    {
+        try
+        {
+            _db.Write(batch.Native, WithoutLog);
+        }
+        catch (RocksDbException error)
+        {
+            throw new StreamException(
+                ExitCode.State, $"The state in {Folder} cannot be written: {error.Message.Trim()}. Make room or mend the disk, then start again; nothing is lost.", error);
+        }
+    }
+
+    /// <summary>Brings everything applied so far to disk, so that a crash needs less of the changelog.</summary>
+    /// <exception cref="StreamException">The disk is full or fails.</exception>
+    public void Flush()
+    {
+        IntPtr[] families = [_meta.Handle, _timers.Handle, .. _steps.Values.Select(family => family.Handle)];
+        using FlushHandle options = new();
+        try
+        {
+            RocksDbSharp.Native.Instance.rocksdb_flush_cfs(_db.Handle, options.Handle, families, families.Length);
+        }
+        catch (RocksDbException error)
+        {
+            throw new StreamException(ExitCode.State, $"The state in {Folder} cannot be flushed: {error.Message.Trim()}. Make room or mend the disk, then start again; nothing is lost.", error);
+        }
+    }
+
+    /// <summary>Closes as a crash would: what was not flushed is thrown away.</summary>
+    public void Abandon()
+    {
+        if (!_closed)
+        {
+            _closed = true;
+            _db.Dispose();
+            GC.KeepAlive(_options);
+            GC.KeepAlive(_familyOptions);
+        }
+    }
+
+    /// <summary>Flushes and closes.</summary>
+    public void Dispose()
+    {
+        if (_closed)
+        {
+            return;
+        }
+
+        try
+        {
+            Flush();
+        }
+        finally
+        {
+            Abandon();
+        }
+    }
+
+    internal ColumnFamilyHandle TimerFamily => _timers;
+
+    internal ColumnFamilyHandle MetaFamily => _meta;
+
+    internal ColumnFamilyHandle Family(string step)
+    {
+        if (!_steps.TryGetValue(step, out ColumnFamilyHandle? family))
+        {
+            _steps[step] = family = _db.CreateColumnFamily(_familyOptions, StepPrefix + step);
+        }
+
+        return family;
+    }
+
+    internal static ReadOnlySpan<byte> MarkerKeySpan => MarkerKey;
+
+    private sealed class FlushHandle : IDisposable
+    {
+        public IntPtr Handle { get; } = RocksDbSharp.Native.Instance.rocksdb_flushoptions_create();
+
+        public void Dispose() => RocksDbSharp.Native.Instance.rocksdb_flushoptions_destroy(Handle);
+    }
+}
+
+/// <summary>The marker in a folder: where the changelog goes on after what was applied, the broker's time of it, the marker itself.</summary>
+internal sealed record StoredMarker(long ChangelogPosition, long BrokerTime, CommitMarker? Marker);
+
+/// <summary>Changes that become visible in a folder together, or not at all.</summary>
+internal sealed class StoreBatch(ShardStore store) : IDisposable
+{
+    private byte[] _timerKey = new byte[256];
+    private byte[] _timerEnd = new byte[256];
+
+    public WriteBatch Native { get; } = new();
+
+    public void Put(string step, ReadOnlySpan<byte> key, ReadOnlySpan<byte> envelope) => Native.Put(key, envelope, store.Family(step));
+
+    public void Delete(string step, ReadOnlySpan<byte> key) => Native.Delete(key, store.Family(step));
+
+    public void PutTimer(string step, long time, ReadOnlySpan<byte> key) =>
+        Native.Put(TimerKey.Write(ref _timerKey, step, time, key), default, store.TimerFamily);
+
+    /// <summary>Deletes the hints of a step up to and including one.</summary>
+    public void DeleteTimersTo(string step, ReadOnlySpan<byte> lastHint)
+    {
+        int start = TimerKey.Write(ref _timerKey, step, long.MinValue, default).Length;
+        if (_timerEnd.Length <= lastHint.Length)
+        {
+            _timerEnd = new byte[lastHint.Length * 2];
+        }
+
+        lastHint.CopyTo(_timerEnd);
+        _timerEnd[lastHint.Length] = 0;
+        Native.DeleteRange(_timerKey, (ulong)start, _timerEnd, (ulong)lastHint.Length + 1, store.TimerFamily);
+    }
+
+    public void PutMarker(long changelogPosition, long brokerTime, ReadOnlySpan<byte> marker)
+    {
+        byte[] data = new byte[16 + marker.Length];
+        BinaryPrimitives.WriteInt64BigEndian(data, changelogPosition);
+        BinaryPrimitives.WriteInt64BigEndian(data.AsSpan(8), brokerTime);
+        marker.CopyTo(data.AsSpan(16));
+        Native.Put(ShardStore.MarkerKeySpan, data, store.MetaFamily);
+    }
+
+    public void Clear() => Native.Clear();
+
+    public void Dispose() => Native.Dispose();
+}
