@@ -15,6 +15,9 @@ public abstract class Broker
     {
     }
 
+    /// <summary>How long a compacted topic of the engine keeps tombstones.</summary>
+    internal static TimeSpan TombstoneRetention { get; } = TimeSpan.FromDays(7);
+
     /// <summary>Describes a topic, or answers null when there is none of that name.</summary>
     internal abstract TopicDescription? DescribeTopic(string topic);
 

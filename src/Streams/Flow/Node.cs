@@ -7,11 +7,13 @@ internal abstract class Node(FlowInstance instance, Step step)
 
     protected FlowInstance Instance { get; } = instance;
 
-    /// <summary>The earliest time (UTC ticks) at which the node wants a turn; <see cref="long.MaxValue"/> for none.</summary>
-    public virtual long NextDue => long.MaxValue;
-
     /// <summary>The turn's items have been pushed: batches are handled, then due timers.</summary>
     public abstract void EndTurn();
+
+    /// <summary>The transaction was aborted: what the turn has gathered is forgotten.</summary>
+    public virtual void Reset()
+    {
+    }
 
     /// <summary>
     /// All upstreams have ended: one slice of the work of that. True when it is complete; else <paramref name="cursor"/>

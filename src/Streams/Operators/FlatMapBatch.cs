@@ -53,6 +53,12 @@ internal sealed class FlatMapBatchNode<T, TOut> : Node
         }
     }
 
+    public override void Reset()
+    {
+        _batch = [];
+        _timestamp = long.MinValue;
+    }
+
     private sealed class Gather(FlatMapBatchNode<T, TOut> node) : Port<T>
     {
         public override void Push(T item, in Stamp stamp)

@@ -5,6 +5,22 @@ namespace KStreamSharp;
 /// <summary>One instance of an application: runs a flow on a broker until it is stopped, or to the end of its inputs.</summary>
 public sealed class StreamEngine : IDisposable
 {
+    private static readonly TimeSpan MembershipTurn = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan RestorerTurn = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan WorkerWait = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan JoinPatience = TimeSpan.FromSeconds(10);
+
+    private readonly Dataflow _flow;
+    private readonly Broker _broker;
+    private readonly StreamOptions _options;
+    private readonly ILoggerFactory? _logging;
+    private readonly TimeProvider _time;
+    private readonly ManualResetEventSlim _stopping = new();
+    private readonly ManualResetEventSlim _restorerGone = new();
+    private volatile Instance? _instance;
+    private Exception? _fault;
+    private int _started;
+
     /// <summary>An instance that has not been started.</summary>
     /// <param name="flow">The flow; it cannot be changed afterwards.</param>
     /// <param name="broker">The broker.</param>
@@ -15,20 +31,199 @@ public sealed class StreamEngine : IDisposable
     /// <exception cref="StreamException">An option cannot be used.</exception>
     public StreamEngine(Dataflow flow, Broker broker, StreamOptions? options = null, ILoggerFactory? logging = null, TimeProvider? time = null)
     {
+        ArgumentNullException.ThrowIfNull(flow);
+        ArgumentNullException.ThrowIfNull(broker);
+        flow.Seal();
+        _flow = flow;
+        _broker = broker;
+        _options = options ?? new StreamOptions();
+        _options.Check();
+        _logging = logging;
+        _time = time ?? TimeProvider.System;
     }
 
     /// <summary>What the instance has done so far and how its shards are. Cheap; safe to call from any thread.</summary>
-    public EngineStatus Status => throw new NotImplementedException();
+    public EngineStatus Status => _instance?.Status ?? new EngineStatus
+    {
+        RecordsIn = 0,
+        RecordsOut = 0,
+        RecordsSkipped = 0,
+        Commits = 0,
+        RecordsRestored = 0,
+        RestoreTime = TimeSpan.Zero,
+        ProcessingTime = TimeSpan.Zero,
+        ShardCount = 0,
+        Shards = [],
+    };
 
     /// <summary>
     /// Runs. The task ends when the token is cancelled (after a commit and an orderly leave) or when a finite run is done.
     /// </summary>
     /// <param name="stop">Asks for an orderly end.</param>
     /// <exception cref="StreamException">The application cannot go on; the message says why and what to do.</exception>
-    public Task RunAsync(CancellationToken stop = default) => throw new NotImplementedException();
-
-    /// <summary>Closes what is still open.</summary>
-    public void Dispose()
+    /// <exception cref="InvalidOperationException">The instance has been run before.</exception>
+    public Task RunAsync(CancellationToken stop = default)
     {
+        if (Interlocked.Exchange(ref _started, 1) != 0)
+        {
+            throw new InvalidOperationException("An engine runs once. Make another one.");
+        }
+
+        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Start("kstream-membership", () =>
+        {
+            try
+            {
+                using CancellationTokenRegistration registration = stop.Register(_stopping.Set);
+                Run();
+            }
+            catch (Exception error)
+            {
+                Fail(error);
+            }
+
+            if (_fault is null)
+            {
+                done.SetResult();
+            }
+            else
+            {
+                done.SetException(_fault is BrokerException broker ? new StreamException(ExitCode.Broker, broker.Message, broker) : _fault);
+            }
+        });
+        return done.Task;
+    }
+
+    /// <summary>Asks a running instance for an orderly end, and frees what it holds. Await the task of <see cref="RunAsync"/> first.</summary>
+    public void Dispose() => _stopping.Set();
+
+    private bool HasStalled => _fault is StreamException { Code: ExitCode.Stalled };
+
+    private void Run()
+    {
+        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time);
+        _instance = instance;
+        try
+        {
+            Run(instance);
+        }
+        finally
+        {
+            // A worker that hangs is still inside its shard: closing it under its feet would end the process without a word.
+            if (!HasStalled)
+            {
+                instance.Dispose();
+            }
+        }
+    }
+
+    private void Run(Instance instance)
+    {
+        Thread restorer = Start("kstream-restorer", () => Loop(instance.Restorer.Step, RestorerTurn));
+        Thread[] workers = [.. instance.Workers.Select((worker, slot) => Start($"kstream-worker-{slot}", () => Work(worker)))];
+        while (!_stopping.IsSet)
+        {
+            if (!instance.StepMembership())
+            {
+                _stopping.Wait(MembershipTurn);
+            }
+
+            if (instance.IsDone)
+            {
+                _stopping.Set();
+            }
+
+            Watch(instance);
+        }
+
+        restorer.Join(JoinPatience);
+        _restorerGone.Set();
+        while (!Array.TrueForAll(workers, worker => worker.Join(MembershipTurn)))
+        {
+            if (HasStalled)
+            {
+                break;
+            }
+
+            instance.StepMembership();
+            Watch(instance);
+        }
+
+        instance.Membership.Leave();
+    }
+
+    private void Work(ShardWorker worker)
+    {
+        try
+        {
+            while (!_stopping.IsSet)
+            {
+                if (!worker.Step())
+                {
+                    worker.Wait(WorkerWait);
+                }
+            }
+
+            _restorerGone.Wait();
+            if (_fault is null)
+            {
+                worker.Finish();
+            }
+            else
+            {
+                worker.Quit();
+            }
+        }
+        catch (Exception error)
+        {
+            Fail(error);
+            worker.Quit();
+        }
+    }
+
+    private void Loop(Func<bool> step, TimeSpan pause)
+    {
+        try
+        {
+            while (!_stopping.IsSet)
+            {
+                if (!step())
+                {
+                    _stopping.Wait(pause);
+                }
+            }
+        }
+        catch (Exception error)
+        {
+            Fail(error);
+        }
+    }
+
+    /// <summary>A worker that stays too long in the code of a step ends the instance.</summary>
+    private void Watch(Instance instance)
+    {
+        foreach (ShardWorker worker in instance.Workers)
+        {
+            long began = worker.TurnBegan;
+            if (began != 0 && _time.GetElapsedTime(began) > _options.StallTimeout && _fault is null)
+            {
+                Fail(new StreamException(
+                    ExitCode.Stalled,
+                    $"Step '{worker.CurrentStep}' has been running for more than {_options.StallTimeout} (StallTimeout). Nothing of its turn is committed. Let the step return sooner, or raise StallTimeout."));
+            }
+        }
+    }
+
+    private void Fail(Exception error)
+    {
+        Interlocked.CompareExchange(ref _fault, error, null);
+        _stopping.Set();
+    }
+
+    private static Thread Start(string name, Action body)
+    {
+        Thread thread = new(() => body()) { Name = name, IsBackground = true };
+        thread.Start();
+        return thread;
     }
 }

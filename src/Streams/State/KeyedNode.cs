@@ -42,6 +42,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
     private long _dirtyBytes;
     private byte[]? _examined;
     private long _nextHint = Unknown;
+    private bool _moreDue;
 
     public KeyedNode(FlowInstance instance, Step step, StatefulKind<TKey, TIn, TOut> kind, Serde<TKey> keySerde, Port<Keyed<TKey, TOut>> next)
         : base(instance, step)
@@ -62,9 +63,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 
     public override long DirtyBytes => _dirtyBytes;
 
-    public override long NextDue => _kind.Timers
-        ? Math.Min(_nextHint, _fresh.TryPeek(out _, out long time) ? time : long.MaxValue)
-        : long.MaxValue;
+    public override bool HasMoreDue => _moreDue;
 
     public override void EndTurn()
     {
@@ -164,7 +163,8 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         Evict();
     }
 
-    public override void Forget()
+    /// <summary>Everything in memory is forgotten; the store has the last committed states.</summary>
+    public override void Reset()
     {
         _cells.Clear();
         _ring.Clear();
@@ -178,6 +178,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         _dirtyBytes = 0;
         _examined = null;
         _nextHint = Unknown;
+        _moreDue = false;
     }
 
     public override byte[]? Peek(ReadOnlySpan<byte> key) => _bySpan.TryGetValue(key, out Cell? cell)
@@ -256,7 +257,8 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
     private void FireDue()
     {
         long now = Instance.Now.UtcTicks;
-        if (NextDue > now)
+        long next = Math.Min(_nextHint, _fresh.TryPeek(out _, out long first) ? first : long.MaxValue);
+        if (next > now)
         {
             return;
         }
@@ -308,6 +310,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         }
 
         int looked = 0;
+        _moreDue = false;
         _nextHint = long.MaxValue;
         for (; hints.Valid() && TimerKey.IsOf(hints.GetKeySpan(), _timerPrefix); hints.Next())
         {
@@ -316,6 +319,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
             if (time > now || looked++ == SliceOfTimers)
             {
                 _nextHint = time;
+                _moreDue = time <= now;
                 break;
             }
 

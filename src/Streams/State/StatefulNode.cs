@@ -6,14 +6,14 @@ internal abstract class StatefulNode(FlowInstance instance, Step step) : Node(in
     /// <summary>The estimated bytes of logics that were called since the last commit.</summary>
     public abstract long DirtyBytes { get; }
 
+    /// <summary>Whether more timers are due than the last turn handled.</summary>
+    public abstract bool HasMoreDue { get; }
+
     /// <summary>Commit, step 1: every touched logic is asked for its state, in ascending order of the keys.</summary>
     public abstract void WriteChanges(ShardChanges changes);
 
     /// <summary>Commit, step 5 is done: what was touched is clean now.</summary>
     public abstract void Applied();
-
-    /// <summary>The transaction was aborted: everything in memory is forgotten, RocksDB has the last committed states.</summary>
-    public abstract void Forget();
 
     /// <summary>The saved or live state of a key as its envelope, and whether it is there; for tests and tools.</summary>
     public abstract byte[]? Peek(ReadOnlySpan<byte> key);

@@ -1,0 +1,73 @@
+namespace KStreamSharp;
+
+/// <summary>
+/// Takes over the shards that the group gives to this instance, beside the workers: the shards that run go on meanwhile.
+/// </summary>
+internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> workers) : IDisposable
+{
+    private const int AtOnce = 4;
+
+    private readonly List<Takeover> _active = [];
+
+    /// <summary>One bounded turn; true when something got further.</summary>
+    public bool Step()
+    {
+        bool moved = false;
+        while (_active.Count < AtOnce && parts.Table.TryTakeNext(out int shard, out long number))
+        {
+            _active.Add(new Takeover(parts, shard, number));
+            moved = true;
+        }
+
+        for (int i = _active.Count - 1; i >= 0; i--)
+        {
+            Takeover takeover = _active[i];
+            if (!parts.Table.IsWanted(takeover.Shard))
+            {
+                _active.RemoveAt(i);
+                takeover.Dispose();
+                parts.Table.Closed(takeover.Shard);
+                moved = true;
+                continue;
+            }
+
+            moved |= takeover.Step(out RestoredShard? restored);
+            if (restored is null)
+            {
+                continue;
+            }
+
+            _active.RemoveAt(i);
+            takeover.Dispose();
+            ShardWorker leastLoaded = workers.MinBy(worker => worker.Load)!;
+            if (!parts.Table.HandOver(restored, leastLoaded))
+            {
+                restored.Store.Dispose();
+                parts.Table.Closed(restored.Shard);
+            }
+        }
+
+        return moved;
+    }
+
+    public void Dispose()
+    {
+        foreach (Takeover takeover in _active)
+        {
+            takeover.Dispose();
+        }
+
+        _active.Clear();
+    }
+
+    /// <summary>Stops as a crash would.</summary>
+    public void Abandon()
+    {
+        foreach (Takeover takeover in _active)
+        {
+            takeover.Abandon();
+        }
+
+        _active.Clear();
+    }
+}

@@ -1,0 +1,85 @@
+namespace KStreamSharp;
+
+/// <summary>
+/// The commit of a worker, in numbered steps:
+/// <list type="number">
+/// <item>Between two records: each touched logic is asked for its state, which goes to the changelog.</item>
+/// <item>Per touched shard, as its last record: the commit marker.</item>
+/// <item>Take the group's token and refuse one that is no member's; <em>then</em> check the ownership number of every touched
+/// shard; then send the positions of every touched shard, also those that did not move. In this order: an old token is
+/// refused by the broker, and a new one can only exist after the numbers were voided.</item>
+/// <item>Commit the transaction. A time-out is retried, which resumes.</item>
+/// <item>Apply to RocksDB: one batch per shard with states, timer hints and the changelog position.</item>
+/// <item>The next transaction begins with its first record.</item>
+/// </list>
+/// </summary>
+/// <remarks>
+/// A crash before 4: nothing is visible, RocksDB is at the commit before. Between 4 and 5: the changelog's tail is replayed.
+/// Steps 1 to 3 fail: abort, forget, go back. Step 4 in doubt: a new writer settles it, then every shard of the transaction
+/// is taken over again. Step 5 fails: the shard is taken over again.
+/// </remarks>
+internal sealed class Commit(EngineParts parts, Membership membership, Transaction transaction)
+{
+    /// <summary>Commits what was touched, or throws with the transaction still open.</summary>
+    /// <param name="touched">Every shard with work in the open transaction.</param>
+    /// <param name="takeOverAgain">What to do with a shard whose committed changes cannot be applied.</param>
+    /// <exception cref="BrokerException">The commit failed; the consequence says what to do.</exception>
+    public void Run(Shard[] touched, Action<Shard> takeOverAgain)
+    {
+        long now = parts.NowMilliseconds;
+
+        // 1 and 2
+        foreach (Shard shard in touched)
+        {
+            shard.Write(now);
+            parts.Reached?.Invoke("commit.2");
+        }
+
+        // 3
+        GroupToken token = membership.Token;
+        if (!token.IsMember)
+        {
+            throw new BrokerException(Consequence.LostMembership, "this instance is no member of its group now");
+        }
+
+        foreach (Shard shard in touched)
+        {
+            if (!parts.Ownership.IsValid(shard.Id, shard.Number))
+            {
+                throw new BrokerException(Consequence.LostMembership, $"shard {shard.Id} is no longer this instance's");
+            }
+        }
+
+        transaction.SendOffsets([.. touched.SelectMany(shard => shard.Sources, (_, source) => KeyValuePair.Create(source.Partition, source.Position))], token);
+        parts.Reached?.Invoke("commit.3");
+
+        // 4
+        long records = transaction.Records;
+        transaction.Commit();
+        parts.Reached?.Invoke("commit.4");
+
+        // 5
+        foreach (Shard shard in touched)
+        {
+            try
+            {
+                shard.Apply(transaction.LastOffset(shard.Changelog) + 1, now);
+            }
+            catch (StreamException error)
+            {
+                Log.ApplyFailed(parts.Logger, shard.Id, error.Message);
+                takeOverAgain(shard);
+            }
+
+            parts.Reached?.Invoke("commit.5");
+        }
+
+        Interlocked.Add(ref parts.Counters.RecordsOut, records);
+        Interlocked.Increment(ref parts.Counters.Commits);
+        Volatile.Write(ref parts.Counters.LastCommitAt, parts.Time.GetTimestamp());
+        parts.Reached?.Invoke("commit.6");
+    }
+}
+
+/// <summary>A test stops the instance here, as a crash would.</summary>
+internal sealed class InstanceStoppedException(string at) : Exception($"stopped at {at}");

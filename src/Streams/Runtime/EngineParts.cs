@@ -1,0 +1,56 @@
+using Microsoft.Extensions.Logging;
+
+namespace KStreamSharp;
+
+/// <summary>What the parts of one instance share.</summary>
+internal sealed class EngineParts
+{
+    public required Dataflow Flow { get; init; }
+
+    public required Broker Broker { get; init; }
+
+    public required StreamOptions Options { get; init; }
+
+    public required ILogger Logger { get; init; }
+
+    public required TimeProvider Time { get; init; }
+
+    public required string App { get; init; }
+
+    public required string InstanceId { get; init; }
+
+    public required AppTopics Topics { get; init; }
+
+    public required Ownership Ownership { get; init; }
+
+    public required ShardTable Table { get; init; }
+
+    public required StateLimits Limits { get; init; }
+
+    public required StateFolder Folder { get; init; }
+
+    public Counters Counters { get; } = new();
+
+    /// <summary>Called when a numbered step of commit or takeover has been reached; tests stop an instance there.</summary>
+    public Action<string>? Reached { get; init; }
+
+    /// <summary>Commits only when asked by hand, as a driver does.</summary>
+    public bool CommitsByHand { get; init; }
+
+    public int ShardCount => Topics.ShardCount;
+
+    public long NowMilliseconds => Time.GetUtcNow().ToUnixTimeMilliseconds();
+}
+
+/// <summary>What an instance counts; written by its threads once per turn or commit, read by anyone.</summary>
+internal sealed class Counters
+{
+    public long RecordsIn;
+    public long RecordsOut;
+    public long RecordsSkipped;
+    public long Commits;
+    public long RecordsRestored;
+    public long RestoreTicks;
+    public long FirstRecordAt;
+    public long LastCommitAt;
+}

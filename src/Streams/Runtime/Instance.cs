@@ -1,0 +1,169 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// One opened instance of an application: its parts, each with a step of bounded work. <see cref="StreamEngine"/> turns them
+/// on threads; drivers and simulations turn them by hand, in any order.
+/// </summary>
+internal sealed class Instance : IDisposable
+{
+    private readonly EngineParts _parts;
+
+    private Instance(EngineParts parts, FiniteRun run)
+    {
+        _parts = parts;
+        Run = run;
+        Membership = new Membership(parts);
+        Ledger = new RunLedger(parts);
+        int workers = Math.Min(parts.Options.Workers ?? Environment.ProcessorCount, parts.ShardCount);
+        Workers = [.. Enumerable.Range(0, workers).Select(slot => new ShardWorker(parts, Membership, Ledger, run, slot))];
+        Restorer = new Restorer(parts, Workers);
+        Log.Starts(parts.Logger, parts.InstanceId, parts.App, parts.ShardCount, workers);
+    }
+
+    public EngineParts Parts => _parts;
+
+    public FiniteRun Run { get; }
+
+    public Membership Membership { get; }
+
+    public RunLedger Ledger { get; }
+
+    public Restorer Restorer { get; }
+
+    public IReadOnlyList<ShardWorker> Workers { get; }
+
+    public bool IsDone => Run.IsDone(Ledger.Current);
+
+    public EngineStatus Status => new()
+    {
+        RecordsIn = Volatile.Read(ref _parts.Counters.RecordsIn),
+        RecordsOut = Volatile.Read(ref _parts.Counters.RecordsOut),
+        RecordsSkipped = Volatile.Read(ref _parts.Counters.RecordsSkipped),
+        Commits = Volatile.Read(ref _parts.Counters.Commits),
+        RecordsRestored = Volatile.Read(ref _parts.Counters.RecordsRestored),
+        RestoreTime = TimeSpan.FromTicks(Volatile.Read(ref _parts.Counters.RestoreTicks)),
+        ProcessingTime = ProcessingTime(),
+        ShardCount = _parts.ShardCount,
+        Shards = _parts.Table.Status,
+    };
+
+    /// <summary>Takes the state folder, looks at the topics and makes the internal ones. Joins nothing yet.</summary>
+    /// <exception cref="StreamException">The folder or a topic cannot be used.</exception>
+    public static Instance Open(
+        Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory? logging, TimeProvider time, Action<string>? reached = null, bool commitsByHand = false)
+    {
+        string app = options.AppId ?? flow.Id;
+        StateFolder folder = StateFolder.Open(options.StateDir, app, options.InstanceId);
+        StateLimits? limits = null;
+        try
+        {
+            AppTopics topics = AppTopics.Prepare(broker, flow, app, options.Shards);
+            int caches = Math.Max(1, flow.Steps.Count(step => step.State is not null) * topics.ShardCount);
+            limits = new StateLimits(options.CacheBytesMax / caches, options.BlockCacheBytesMax, options.WriteBufferBytesMax, options.EvictAlways);
+            FiniteRun run = new();
+            if (options.UntilEnd)
+            {
+                run.Want();
+            }
+
+            return new Instance(
+                new EngineParts
+                {
+                    Flow = flow,
+                    Broker = broker,
+                    Options = options,
+                    Logger = (logging ?? NullLoggerFactory.Instance).CreateLogger("KStreamSharp"),
+                    Time = time,
+                    App = app,
+                    InstanceId = folder.InstanceId,
+                    Topics = topics,
+                    Ownership = new Ownership(topics.ShardCount),
+                    Table = new ShardTable(),
+                    Limits = limits,
+                    Folder = folder,
+                    Reached = reached,
+                    CommitsByHand = commitsByHand,
+                },
+                run);
+        }
+        catch (BrokerException error)
+        {
+            limits?.Dispose();
+            folder.Dispose();
+            throw new StreamException(ExitCode.Broker, error.Message, error);
+        }
+        catch
+        {
+            limits?.Dispose();
+            folder.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>One turn of membership and of the ledger of runs.</summary>
+    public bool StepMembership()
+    {
+        bool moved = Membership.Step();
+        moved |= Ledger.Step();
+        Run.See(Ledger.Current);
+        foreach (ShardWorker worker in Workers)
+        {
+            worker.Tick();
+        }
+
+        return moved;
+    }
+
+    /// <summary>Stops as a crash would: nothing is committed, aborted or left; unflushed state is thrown away.</summary>
+    public void Abandon()
+    {
+        Restorer.Abandon();
+        foreach (ShardWorker worker in Workers)
+        {
+            worker.Abandon();
+        }
+
+        Ledger.Dispose();
+        _parts.Folder.Dispose();
+        _parts.Limits.Dispose();
+    }
+
+    /// <summary>The orderly end, by hand: commits, closes, leaves.</summary>
+    public void Close()
+    {
+        Restorer.Dispose();
+        foreach (ShardWorker worker in Workers)
+        {
+            worker.Finish();
+        }
+
+        Membership.Leave();
+        Dispose();
+    }
+
+    /// <summary>Closes what is open; nothing is committed.</summary>
+    public void Dispose()
+    {
+        Restorer.Dispose();
+        foreach (ShardWorker worker in Workers)
+        {
+            worker.Dispose();
+        }
+
+        Membership.Dispose();
+        Ledger.Dispose();
+        _parts.Folder.Dispose();
+        _parts.Limits.Dispose();
+        Log.Stopped(_parts.Logger, _parts.InstanceId, _parts.App);
+    }
+
+    private TimeSpan ProcessingTime()
+    {
+        long first = Volatile.Read(ref _parts.Counters.FirstRecordAt);
+        long last = Volatile.Read(ref _parts.Counters.LastCommitAt);
+        return first == 0 || last <= first ? TimeSpan.Zero : _parts.Time.GetElapsedTime(first, last);
+    }
+}

@@ -1,0 +1,85 @@
+namespace KStreamSharp;
+
+/// <summary>
+/// Which shards this instance owns: passes the group's decisions on to the shard table, and the table's answers back. A
+/// member of the group from the first turn on.
+/// </summary>
+internal sealed class Membership(EngineParts parts) : IDisposable
+{
+    private readonly HashSet<int> _revoking = [];
+    private GroupMember? _member;
+
+    /// <summary>What a commit sends along. Empty before the group has answered.</summary>
+    public GroupToken Token => _member?.Token ?? default;
+
+    /// <summary>The number of turns so far: a worker that lost its membership waits for the next one.</summary>
+    public long Turns { get; private set; }
+
+    /// <summary>One bounded turn; true when something happened.</summary>
+    public bool Step()
+    {
+        _member ??= parts.Broker.JoinGroup(new GroupOptions
+        {
+            Group = parts.App,
+            Topic = InternalTopics.Shards(parts.App),
+            InstanceId = parts.InstanceId,
+            SessionTimeout = parts.Options.SessionTimeout,
+            RevocationBudget = parts.Options.RevocationBudget,
+            Voided = parts.Ownership.Void,
+        });
+
+        GroupEvent? change = _member.Poll();
+        switch (change?.Kind)
+        {
+            case GroupEventKind.Assigned:
+                Log.Assigned(parts.Logger, string.Join(", ", change.Partitions));
+                foreach (int shard in change.Partitions)
+                {
+                    _revoking.Remove(shard);
+                    parts.Table.Assign(shard, parts.Ownership.Take(shard));
+                }
+
+                break;
+
+            case GroupEventKind.Revoking:
+                Log.Revoking(parts.Logger, string.Join(", ", change.Partitions));
+                foreach (int shard in change.Partitions)
+                {
+                    _revoking.Add(shard);
+                    parts.Table.GiveUp(shard, lost: false);
+                }
+
+                break;
+
+            case GroupEventKind.Lost:
+                Log.Lost(parts.Logger, string.Join(", ", change.Partitions));
+                parts.Ownership.Void(change.Partitions);
+                foreach (int shard in change.Partitions)
+                {
+                    _revoking.Remove(shard);
+                    parts.Table.GiveUp(shard, lost: true);
+                }
+
+                break;
+        }
+
+        IReadOnlyList<int> closed = parts.Table.TakeClosed();
+        if (closed.Count > 0)
+        {
+            int[] released = [.. closed.Where(_revoking.Remove)];
+            if (released.Length > 0)
+            {
+                parts.Ownership.Void(released);
+                _member.Release(released);
+            }
+        }
+
+        Turns++;
+        return change is not null || closed.Count > 0;
+    }
+
+    /// <summary>Leaves the group for good; the shards must be closed before.</summary>
+    public void Leave() => _member?.Leave();
+
+    public void Dispose() => _member?.Dispose();
+}

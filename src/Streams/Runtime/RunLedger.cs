@@ -1,0 +1,140 @@
+using System.Text;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// The finite runs of an application, as its shards topic records them: the newest run with the end of every input
+/// partition (written by the owner of shard 0), and per shard the newest run it has done. Every instance reads all of it.
+/// </summary>
+internal sealed class RunLedger(EngineParts parts) : IDisposable
+{
+    private const byte Version = 1;
+
+    private static readonly byte[] RunKey = "run"u8.ToArray();
+    private static readonly byte[] DoneKey = "done"u8.ToArray();
+
+    private readonly long[] _done = new long[parts.ShardCount];
+    private Reader? _reader;
+    private volatile State _state = new(0, new Dictionary<TopicPartition, long>(), AllDone: true, IsLoaded: false);
+
+    /// <summary>What is known now; another object when something has changed.</summary>
+    public State Current => _state;
+
+    /// <summary>One bounded turn; true when something was read.</summary>
+    public bool Step()
+    {
+        if (_reader is null)
+        {
+            _reader = parts.Broker.CreateReader(readCommitted: true);
+            foreach (TopicPartition partition in Partitions())
+            {
+                _reader.Assign(partition, parts.Broker.StartOffset(partition));
+            }
+        }
+
+        bool read = false;
+        bool atEnd = true;
+        long run = _state.Run;
+        IReadOnlyDictionary<TopicPartition, long> ends = _state.Ends;
+        foreach (TopicPartition partition in Partitions())
+        {
+            RecordBatch? batch = _reader.Read(partition, 1000);
+            atEnd &= batch is null && _reader.AtEnd(partition);
+            for (int i = 0; i < (batch?.Count ?? 0); i++)
+            {
+                RecordView record = batch![i];
+                read = true;
+                if (record.Key.SequenceEqual(RunKey))
+                {
+                    (run, ends) = ReadRun(record.Value);
+                }
+                else if (record.Key.SequenceEqual(DoneKey))
+                {
+                    _done[partition.Partition] = ReadDone(record.Value);
+                }
+            }
+        }
+
+        bool loaded = _state.IsLoaded || atEnd;
+        if (read || loaded != _state.IsLoaded)
+        {
+            _state = new State(run, ends, Array.TrueForAll(_done, done => done >= run), loaded);
+        }
+
+        return read;
+    }
+
+    public void Dispose() => _reader?.Dispose();
+
+    /// <summary>Announces a run, inside the transaction of the owner of shard 0, which may act on the answer at once.</summary>
+    public static State AppendRun(EngineParts parts, Append append, long run)
+    {
+        Dictionary<TopicPartition, long> ends = parts.Topics.InputPartitions(parts.Flow)
+            .ToDictionary(partition => partition, partition => parts.Broker.EndOffset(partition, committedOnly: true));
+        using MemoryStream stream = new();
+        using BinaryWriter writer = new(stream, Encoding.UTF8);
+        writer.Write(Version);
+        writer.Write(run);
+        writer.Write7BitEncodedInt(ends.Count);
+        foreach ((TopicPartition partition, long end) in ends)
+        {
+            writer.Write(partition.Topic);
+            writer.Write7BitEncodedInt(partition.Partition);
+            writer.Write7BitEncodedInt64(end);
+        }
+
+        writer.Flush();
+        append(new(InternalTopics.Shards(parts.App), 0), new(parts.NowMilliseconds, RunKey, true, stream.ToArray(), true, Headers.Empty));
+        Log.RunBegins(parts.Logger, run, ends.Count);
+        return new State(run, ends, AllDone: false, IsLoaded: true);
+    }
+
+    /// <summary>Says that a shard has done a run, inside the transaction that completes it.</summary>
+    public static void AppendDone(FlowPlace place, long run, long now)
+    {
+        Span<byte> value = stackalloc byte[9];
+        value[0] = Version;
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(value[1..], run);
+        place.Append(new(InternalTopics.Shards(place.App), place.Shard), new(now, DoneKey, true, value, true, Headers.Empty));
+    }
+
+    private static (long Run, IReadOnlyDictionary<TopicPartition, long> Ends) ReadRun(ReadOnlySpan<byte> value)
+    {
+        CheckVersion(value);
+        using BinaryReader reader = new(new MemoryStream(value.ToArray(), 1, value.Length - 1), Encoding.UTF8);
+        long run = reader.ReadInt64();
+        Dictionary<TopicPartition, long> ends = [];
+        for (int left = reader.Read7BitEncodedInt(); left > 0; left--)
+        {
+            TopicPartition partition = new(reader.ReadString(), reader.Read7BitEncodedInt());
+            ends[partition] = reader.Read7BitEncodedInt64();
+        }
+
+        return (run, ends);
+    }
+
+    private static long ReadDone(ReadOnlySpan<byte> value)
+    {
+        CheckVersion(value);
+        return System.Buffers.Binary.BinaryPrimitives.ReadInt64LittleEndian(value[1..]);
+    }
+
+    private static void CheckVersion(ReadOnlySpan<byte> value)
+    {
+        if (value.IsEmpty || value[0] != Version)
+        {
+            throw new StreamException(ExitCode.State, $"A run record has format {(value.IsEmpty ? 0 : value[0])}; this version reads format {Version}. Run the version that wrote it, or a newer one.");
+        }
+    }
+
+    private IEnumerable<TopicPartition> Partitions() => Enumerable.Range(0, parts.ShardCount).Select(partition => new TopicPartition(InternalTopics.Shards(parts.App), partition));
+
+    /// <param name="Run">The newest run; 0 when there was none.</param>
+    /// <param name="Ends">Where it ends in every input partition.</param>
+    /// <param name="AllDone">Whether every shard has done it.</param>
+    /// <param name="IsLoaded">Whether the topic has been read to its end since the start.</param>
+    public sealed record State(long Run, IReadOnlyDictionary<TopicPartition, long> Ends, bool AllDone, bool IsLoaded)
+    {
+        public bool InProgress => Run > 0 && !AllDone;
+    }
+}

@@ -1,0 +1,356 @@
+namespace KStreamSharp;
+
+/// <summary>A running shard: its sources, its instance of the flow, its store, and how far a finite run has come.</summary>
+/// <remarks>
+/// Always true between turns: positions, states in the cache and records in the open transaction belong together; a
+/// commit makes all three last, an abort takes all three back.
+/// </remarks>
+internal sealed class Shard : IDisposable
+{
+    private readonly EngineParts _parts;
+    private readonly FlowPlace _place;
+    private readonly Source[] _sources;
+    private readonly ShardChanges _changes;
+    private readonly HashSet<Step> _ended = [];
+    private RunProgress _committedRun;
+    private long _committedWatermark;
+    private byte[] _marker = [];
+
+    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction)
+    {
+        _parts = parts;
+        Number = restored.Number;
+        Id = restored.Shard;
+        OwnerEpoch = restored.OwnerEpoch;
+        Store = restored.Store;
+        Run = _committedRun = restored.Run;
+        _place = new FlowPlace
+        {
+            App = parts.App,
+            Shard = Id,
+            ShardCount = parts.ShardCount,
+            Append = transaction.Append,
+            PartitionCount = parts.Topics.PartitionCount,
+            Store = Store,
+            Limits = parts.Limits,
+        };
+        Flow = new FlowInstance(parts.Flow, _place) { Watermark = restored.Watermark };
+        _committedWatermark = restored.Watermark;
+        _changes = new ShardChanges(_place, Store);
+        _sources = [.. Flow.Inlets
+            .Select(inlet => (Inlet: inlet, Partition: new TopicPartition(inlet.Topic, Id)))
+            .Where(source => restored.Positions.ContainsKey(source.Partition))
+            .Select(source => new Source(source.Inlet, source.Partition, restored.Positions[source.Partition]))];
+        TransactionalId = transaction.Id;
+    }
+
+    public int Id { get; }
+
+    /// <summary>The ownership number under which the shard was taken over.</summary>
+    public long Number { get; }
+
+    public long OwnerEpoch { get; }
+
+    public string TransactionalId { get; }
+
+    public ShardStore Store { get; }
+
+    public FlowInstance Flow { get; }
+
+    public IReadOnlyList<Source> Sources => _sources;
+
+    public RunProgress Run { get; private set; }
+
+    /// <summary>Something happened since the last commit; at first the claim.</summary>
+    public bool Touched { get; set; } = true;
+
+    /// <summary>The takeover's last step: false until the first commit of the shard.</summary>
+    public bool Claimed { get; private set; }
+
+    public long FlushedAt { get; set; }
+
+    public long DirtyBytes
+    {
+        get
+        {
+            long bytes = 0;
+            foreach (StatefulNode node in Flow.StatefulNodes)
+            {
+                bytes += node.DirtyBytes;
+            }
+
+            return bytes;
+        }
+    }
+
+    public TopicPartition Changelog => new(_place.ChangelogTopic, Id);
+
+    public void Assign(Reader reader)
+    {
+        foreach (Source source in _sources)
+        {
+            reader.Assign(source.Partition, source.Position);
+        }
+    }
+
+    public void Unassign(Reader reader)
+    {
+        foreach (Source source in _sources)
+        {
+            reader.Unassign(source.Partition);
+        }
+    }
+
+    /// <summary>Whether a source may be read on: in a finite run, not past the run's end.</summary>
+    public bool IsOpen(Source source, RunLedger.State ledger, bool untilEnd)
+    {
+        if (!untilEnd)
+        {
+            return true;
+        }
+
+        if (Run.Done)
+        {
+            return false;
+        }
+
+        if (source.Inlet.Step.IsRepartition)
+        {
+            return true;
+        }
+
+        return ledger.Run == Run.Run && Run.Run > 0 && source.Position < ledger.Ends.GetValueOrDefault(source.Partition);
+    }
+
+    /// <summary>Adopts the run of the ledger, unless the shard is in it already.</summary>
+    public void Join(long run)
+    {
+        if (run > Run.Run)
+        {
+            Run = new RunProgress { Run = run };
+            _ended.Clear();
+            Touched = true;
+        }
+    }
+
+    /// <summary>An upstream shard has sent all that it had for a repartition step in a run.</summary>
+    public void SeeEnd(Step step, ControlRecord control)
+    {
+        Join(control.Run);
+        if (control.Run == Run.Run)
+        {
+            Dictionary<string, IReadOnlySet<int>> seen = new(Run.EndsSeen);
+            seen[step.Id] = new HashSet<int>(seen.GetValueOrDefault(step.Id) ?? new HashSet<int>()) { control.Shard };
+            Run = Run with { EndsSeen = seen };
+        }
+
+        Touched = true;
+    }
+
+    /// <summary>The turn's items have been pushed: batches and due timers, step by step in topological order.</summary>
+    public void EndTurn()
+    {
+        foreach (Node node in Flow.Nodes)
+        {
+            if (!_ended.Contains(node.Step))
+            {
+                node.EndTurn();
+            }
+        }
+    }
+
+    /// <summary>Whether more timers are due than one turn handles.</summary>
+    public bool HasMoreDue
+    {
+        get
+        {
+            foreach (StatefulNode node in Flow.StatefulNodes)
+            {
+                if (node.HasMoreDue && !_ended.Contains(node.Step))
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    /// <summary>
+    /// The end of a finite run, a slice of it: steps whose upstreams have ended do their work at the end in topological
+    /// order. True when something got further.
+    /// </summary>
+    public bool EndInputs(RunLedger.State ledger)
+    {
+        if (Run.Run == 0 || Run.Done || ledger.Run != Run.Run)
+        {
+            return false;
+        }
+
+        bool moved = false;
+        foreach (Step step in Flow.Flow.Steps)
+        {
+            if (_ended.Contains(step))
+            {
+                continue;
+            }
+
+            if (step.Input is not null)
+            {
+                if (_sources.FirstOrDefault(source => source.Inlet.Step == step) is { } source
+                    && (source.HasRecord || source.Position < ledger.Ends.GetValueOrDefault(source.Partition)))
+                {
+                    continue;
+                }
+
+                _ended.Add(step);
+                moved = true;
+                continue;
+            }
+
+            bool upstreamsEnded = step.Upstreams.All(upstream => _ended.Contains(upstream.Step));
+            if (step.IsRepartition)
+            {
+                moved |= EndRepartition(step, upstreamsEnded);
+            }
+            else if (upstreamsEnded)
+            {
+                moved = true;
+                if (!EndStep(step))
+                {
+                    break;
+                }
+            }
+        }
+
+        if (_ended.Count == Flow.Flow.Steps.Count)
+        {
+            Run = Run with { Done = true };
+            Touched = true;
+        }
+
+        return moved;
+    }
+
+    /// <summary>Commit, steps 1 and 2: states, then the marker as the shard's last record.</summary>
+    public void Write(long now)
+    {
+        _changes.Begin(now);
+        foreach (StatefulNode node in Flow.StatefulNodes)
+        {
+            node.WriteChanges(_changes);
+        }
+
+        _parts.Reached?.Invoke("commit.1");
+        if (Run.Done && !_committedRun.Done)
+        {
+            RunLedger.AppendDone(_place, Run.Run, now);
+        }
+
+        _marker = new CommitMarker
+        {
+            OwnerEpoch = OwnerEpoch,
+            TransactionalId = TransactionalId,
+            Positions = _sources.ToDictionary(source => source.Partition, source => source.Position),
+            Watermark = Flow.Watermark,
+            Run = Run,
+        }.Write();
+        _changes.PutMarker(_marker);
+    }
+
+    /// <summary>Commit, step 5: what the transaction made visible is applied to the store, in one batch.</summary>
+    public void Apply(long changelogPosition, long now)
+    {
+        _changes.Batch.PutMarker(changelogPosition, now, _marker);
+        Store.Write(_changes.Batch);
+        foreach (StatefulNode node in Flow.StatefulNodes)
+        {
+            node.Applied();
+        }
+
+        foreach (Source source in _sources)
+        {
+            source.MarkCommitted();
+        }
+
+        _committedRun = Run;
+        _committedWatermark = Flow.Watermark;
+        Touched = false;
+        Claimed = true;
+    }
+
+    /// <summary>Back to the last commit: memory is forgotten, sources are read again from the committed positions.</summary>
+    public void Rewind(Reader reader)
+    {
+        foreach (Node node in Flow.Nodes)
+        {
+            node.Reset();
+        }
+
+        foreach (Source source in _sources)
+        {
+            source.Rewind(reader);
+        }
+
+        Run = _committedRun;
+        Flow.Watermark = _committedWatermark;
+        _ended.Clear();
+        Touched = !Claimed;
+    }
+
+    public void Abandon()
+    {
+        _changes.Dispose();
+        Store.Abandon();
+    }
+
+    public void Dispose()
+    {
+        _changes.Dispose();
+        Store.Dispose();
+    }
+
+    private bool EndRepartition(Step step, bool upstreamsEnded)
+    {
+        bool moved = false;
+        if (upstreamsEnded && !Run.EndedSteps.Contains(SinkOf(step)))
+        {
+            ((RepartitionNode)Flow.NodeOf(step)!).SendEnd(Run.Run);
+            Run = Run with { EndedSteps = new HashSet<string>(Run.EndedSteps) { SinkOf(step) } };
+            Touched = true;
+            moved = true;
+        }
+
+        Source source = _sources.First(source => source.Inlet.Step == step);
+        if (!source.HasRecord && Run.EndsSeen.GetValueOrDefault(step.Id)?.Count == _parts.ShardCount)
+        {
+            _ended.Add(step);
+            moved = true;
+        }
+
+        return moved;
+    }
+
+    /// <summary>False: more slices are to come.</summary>
+    private bool EndStep(Step step)
+    {
+        if (Flow.NodeOf(step) is { } node && !Run.EndedSteps.Contains(step.Id))
+        {
+            byte[]? cursor = Run.CursorStep == step.Id ? Run.CursorKey : null;
+            bool complete = node.EndInput(ref cursor);
+            Touched = true;
+            Run = complete
+                ? Run with { EndedSteps = new HashSet<string>(Run.EndedSteps) { step.Id }, CursorStep = null, CursorKey = null }
+                : Run with { CursorStep = step.Id, CursorKey = cursor };
+            if (!complete)
+            {
+                return false;
+            }
+        }
+
+        _ended.Add(step);
+        return true;
+    }
+
+    private static string SinkOf(Step step) => step.Id + "/sink";
+}

@@ -1,0 +1,605 @@
+using System.Collections.Concurrent;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// One turn of a worker: adopt and let go of shards, read and process a batch of each, handle batches and due timers,
+/// commit when it is due. Everything of a shard happens on the worker that runs it.
+/// </summary>
+internal sealed class ShardWorker : IDisposable
+{
+    private static readonly TimeSpan FlushEvery = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan TouchAllEvery = TimeSpan.FromHours(6);
+
+    private const int RecordsPerCommit = 100_000;
+    private const int PurgeEvery = 10_000;
+    private const int AbortsInARowMax = 20;
+
+    private readonly EngineParts _parts;
+    private readonly Membership _membership;
+    private readonly RunLedger _ledger;
+    private readonly FiniteRun _run;
+    private readonly Transaction _transaction;
+    private readonly Commit _commit;
+    private readonly ConcurrentQueue<WorkerMessage> _inbox = new();
+    private readonly List<Shard> _shards = [];
+    private Reader? _reader;
+    private volatile bool _lookAround;
+    private int _load;
+    private long _touchedSince;
+    private long _recordsSince;
+    private long _touchedAllAt;
+    private long _pausedAt = -1;
+    private int _abortsInARow;
+    private long _turnBegan;
+    private volatile Shard? _current;
+    private RunLedger.State? _announced;
+
+    public ShardWorker(EngineParts parts, Membership membership, RunLedger ledger, FiniteRun run, int slot)
+    {
+        _parts = parts;
+        _membership = membership;
+        _ledger = ledger;
+        _run = run;
+        _transaction = new Transaction(parts, slot);
+        _commit = new Commit(parts, membership, _transaction);
+        _touchedAllAt = parts.Time.GetTimestamp();
+    }
+
+    /// <summary>The shards that run here or are on their way.</summary>
+    public int Load => Volatile.Read(ref _load);
+
+    /// <summary>When the current turn began, by the time provider's timestamp; 0 between turns. For the stall watch.</summary>
+    public long TurnBegan => Volatile.Read(ref _turnBegan);
+
+    /// <summary>The step whose code runs now, read from another thread; for the stall watch.</summary>
+    public string CurrentStep => _current?.Flow.CurrentStep ?? "";
+
+    internal IReadOnlyList<Shard> Shards => _shards;
+
+    /// <summary>From other threads: a shard comes, or is to go.</summary>
+    public void Post(WorkerMessage message)
+    {
+        if (message.Kind == WorkerMessageKind.Adopt)
+        {
+            Interlocked.Increment(ref _load);
+        }
+
+        _inbox.Enqueue(message);
+        _lookAround = true;
+        _reader?.Wake();
+    }
+
+    /// <summary>From another thread, now and then: look at the clock between two records, so that slow code of a step does not outlive the transaction.</summary>
+    public void Tick() => _lookAround = true;
+
+    /// <summary>Waits until there may be something to do.</summary>
+    public void Wait(TimeSpan atMost) => Reader.Wait(atMost);
+
+    /// <summary>One turn; true when it did something.</summary>
+    public bool Step() => Guard(() =>
+    {
+        bool moved = AdoptAndLetGo();
+        moved |= Turn();
+        if (!_parts.CommitsByHand && CommitIsDue())
+        {
+            CommitNow();
+            moved = true;
+        }
+
+        return moved;
+    });
+
+    /// <summary>The first phase of a turn alone: shards come (and are claimed by a first commit) or go.</summary>
+    public bool StepShards() => Guard(AdoptAndLetGo);
+
+    /// <summary>The middle phases of a turn alone: read, process, batches and timers; no commit.</summary>
+    public bool StepTurn() => Guard(Turn);
+
+    /// <summary>Commits, if there is anything to commit.</summary>
+    public bool StepCommit() => Guard(() =>
+    {
+        bool any = _shards.Exists(shard => shard.Touched);
+        CommitNow();
+        return any;
+    });
+
+    /// <summary>The orderly end: commits and closes every shard.</summary>
+    public void Finish() => Guard(() =>
+    {
+        CommitNow();
+        while (_shards.Count > 0)
+        {
+            Close(_shards[^1]);
+        }
+
+        while (_inbox.TryDequeue(out WorkerMessage? message))
+        {
+            message.Restored?.Store.Dispose();
+            _parts.Table.Closed(message.Shard);
+        }
+
+        return true;
+    });
+
+    public void Dispose()
+    {
+        foreach (Shard shard in _shards)
+        {
+            shard.Dispose();
+        }
+
+        while (_inbox.TryDequeue(out WorkerMessage? message))
+        {
+            message.Restored?.Store.Dispose();
+        }
+
+        _shards.Clear();
+        _transaction.Dispose();
+        _reader?.Dispose();
+    }
+
+    /// <summary>The end after a failure elsewhere: what is open is aborted, so that nobody waits for its time-out.</summary>
+    public void Quit()
+    {
+        try
+        {
+            _transaction.Abort();
+        }
+        catch (BrokerException)
+        {
+            // The broker ends the transaction by its time-out then.
+        }
+
+        Dispose();
+    }
+
+    /// <summary>Stops as a crash would: no commit, no abort, unflushed state thrown away.</summary>
+    public void Abandon()
+    {
+        foreach (Shard shard in _shards)
+        {
+            shard.Abandon();
+        }
+
+        while (_inbox.TryDequeue(out WorkerMessage? message))
+        {
+            message.Restored?.Store.Abandon();
+        }
+
+        _shards.Clear();
+        _transaction.Dispose();
+        _reader?.Dispose();
+    }
+
+    private Reader Reader => _reader ??= _parts.Broker.CreateReader(readCommitted: true);
+
+    private bool Guard(Func<bool> phase)
+    {
+        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
+        try
+        {
+            return phase();
+        }
+        catch (BrokerException error)
+        {
+            GoBack(error);
+            return true;
+        }
+        finally
+        {
+            Volatile.Write(ref _turnBegan, 0);
+        }
+    }
+
+    private bool AdoptAndLetGo()
+    {
+        bool moved = false;
+        while (_inbox.TryDequeue(out WorkerMessage? message))
+        {
+            moved = true;
+            if (message.Kind == WorkerMessageKind.Adopt)
+            {
+                Adopt(message.Restored!);
+            }
+            else if (_shards.Find(shard => shard.Id == message.Shard) is { } shard)
+            {
+                LetGo(shard, message.Kind);
+            }
+        }
+
+        if (_shards.Exists(shard => !shard.Claimed && Owns(shard)) && !IsPaused)
+        {
+            CommitNow();
+            moved = true;
+        }
+
+        return moved;
+    }
+
+    private void Adopt(RestoredShard restored)
+    {
+        Shard shard = new(_parts, restored, _transaction) { FlushedAt = _parts.Time.GetTimestamp() };
+        _shards.Add(shard);
+        _transaction.Ready();
+        shard.Assign(Reader);
+    }
+
+    private void LetGo(Shard shard, WorkerMessageKind kind)
+    {
+        try
+        {
+            if (kind == WorkerMessageKind.Release && Owns(shard))
+            {
+                CommitNow();
+            }
+            else if (shard.Touched)
+            {
+                AbortAndRewind($"shard {shard.Id} is lost");
+            }
+        }
+        catch (BrokerException error)
+        {
+            GoBack(error);
+        }
+
+        if (_shards.Contains(shard))
+        {
+            Close(shard);
+        }
+    }
+
+    private void Close(Shard shard)
+    {
+        Detach(shard);
+        shard.Dispose();
+        Log.Released(_parts.Logger, shard.Id);
+        _parts.Table.Closed(shard.Id);
+    }
+
+    private void Detach(Shard shard)
+    {
+        _shards.Remove(shard);
+        Interlocked.Decrement(ref _load);
+        shard.Unassign(Reader);
+    }
+
+    private bool Turn()
+    {
+        if (IsPaused)
+        {
+            return false;
+        }
+
+        bool moved = false;
+        RunLedger.State ledger = Ledger;
+        DateTimeOffset now = _parts.Time.GetUtcNow();
+        foreach (Shard shard in _shards)
+        {
+            if (!shard.Claimed || !Owns(shard))
+            {
+                continue;
+            }
+
+            _current = shard;
+            shard.Flow.Now = now;
+            try
+            {
+                int records = Process(shard, ledger);
+                moved |= records > 0;
+                shard.EndTurn();
+                moved |= shard.HasMoreDue;
+                if (_run.IsWanted)
+                {
+                    moved |= FollowRun(shard, ledger);
+                }
+            }
+            catch (Exception error) when (error is not (StreamException or BrokerException or InstanceStoppedException))
+            {
+                throw new StreamException(
+                    ExitCode.UserCode,
+                    $"Step '{shard.Flow.CurrentStep}' failed in shard {shard.Id}, in a batch, a notification or at the end of the input: {error.GetType().Name}: {error.Message}",
+                    error);
+            }
+
+            shard.Touched |= shard.DirtyBytes > 0;
+            if (shard.Touched && _touchedSince == 0)
+            {
+                _touchedSince = _parts.Time.GetTimestamp();
+            }
+        }
+
+        _parts.Reached?.Invoke("turn");
+        return moved;
+    }
+
+    /// <summary>Up to a batch of every source, in the order of the timestamps; ends early when something else is urgent.</summary>
+    private int Process(Shard shard, RunLedger.State ledger)
+    {
+        IReadOnlyList<Source> sources = shard.Sources;
+        for (int i = 0; i < sources.Count; i++)
+        {
+            if (shard.IsOpen(sources[i], ledger, _run.IsWanted))
+            {
+                Fill(sources[i]);
+            }
+        }
+
+        int records = 0;
+        while (NextSource(shard, ledger) is { } source)
+        {
+            if (_run.IsWanted && !source.Inlet.Step.IsRepartition && source.Next.Offset >= ledger.Ends.GetValueOrDefault(source.Partition))
+            {
+                source.StopAt(ledger.Ends.GetValueOrDefault(source.Partition));
+                continue;
+            }
+
+            Process(shard, source);
+            source.Advance(Reader);
+            records++;
+            if (_lookAround && IsUrgent())
+            {
+                break;
+            }
+        }
+
+        if (records > 0)
+        {
+            shard.Touched = true;
+            _recordsSince += records;
+            Interlocked.Add(ref _parts.Counters.RecordsIn, records);
+            if (_parts.Counters.FirstRecordAt == 0)
+            {
+                Interlocked.CompareExchange(ref _parts.Counters.FirstRecordAt, _parts.Time.GetTimestamp(), 0);
+            }
+        }
+
+        return records;
+    }
+
+    private Source? NextSource(Shard shard, RunLedger.State ledger)
+    {
+        Source? next = null;
+        foreach (Source source in (Source[])shard.Sources)
+        {
+            if (source.HasRecord && (next is null || source.NextTimestamp < next.NextTimestamp) && shard.IsOpen(source, ledger, _run.IsWanted))
+            {
+                next = source;
+            }
+        }
+
+        return next;
+    }
+
+    private void Fill(Source source)
+    {
+        try
+        {
+            source.Fill(Reader, _parts.Options.RecordsPerTurnMax);
+        }
+        catch (OffsetOutOfRangeException error)
+        {
+            throw new StreamException(
+                ExitCode.Broker, $"{error.Message} Step '{source.Inlet.Step.Id}' would miss records; nothing of them was processed. Give the topic a longer retention, and start another application id to go on.", error);
+        }
+    }
+
+    private void Process(Shard shard, Source source)
+    {
+        RecordView record = source.Next;
+        FlowInstance flow = shard.Flow;
+        try
+        {
+            if (!record.HasKey && source.Inlet.Step.IsRepartition)
+            {
+                shard.SeeEnd(source.Inlet.Step, ControlRecord.Read(record.Value));
+                return;
+            }
+
+            flow.Watermark = Math.Max(flow.Watermark, record.Timestamp);
+            source.Inlet.Push(record);
+        }
+        catch (BadRecordException error)
+        {
+            Step step = source.Inlet.Step;
+            if (step.Input?.BadRecords == BadRecords.Skip)
+            {
+                Interlocked.Increment(ref _parts.Counters.RecordsSkipped);
+                Log.Skipped(_parts.Logger, source.Partition, record.Offset, step.Id, error.Message);
+                return;
+            }
+
+            throw new StreamException(
+                ExitCode.BadRecord,
+                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}. Nothing of it is committed. Mend the serde, or let the input skip bad records (InputOptions.BadRecords).",
+                error);
+        }
+        catch (Exception error) when (error is not (StreamException or BrokerException or InstanceStoppedException))
+        {
+            throw new StreamException(
+                ExitCode.UserCode,
+                $"Step '{flow.CurrentStep}' failed on offset {record.Offset} of {source.Partition}: {error.GetType().Name}: {error.Message}. Nothing of it is committed; a restart resumes before this record.",
+                error);
+        }
+    }
+
+    private bool FollowRun(Shard shard, RunLedger.State ledger)
+    {
+        if (shard.Id == 0 && _run.Run == 0 && ledger is { IsLoaded: true, InProgress: false } && shard.Run.Run <= ledger.Run)
+        {
+            ledger = _announced = RunLedger.AppendRun(_parts, _transaction.Append, ledger.Run + 1);
+            shard.Join(ledger.Run);
+        }
+
+        if (ledger.InProgress)
+        {
+            shard.Join(ledger.Run);
+        }
+
+        bool wasDone = shard.Run.Done;
+        bool moved = shard.EndInputs(ledger);
+        if (shard.Run.Done && !wasDone)
+        {
+            Log.ShardDone(_parts.Logger, shard.Run.Run, shard.Id);
+        }
+
+        return moved;
+    }
+
+    private bool IsUrgent()
+    {
+        _lookAround = false;
+        return !_inbox.IsEmpty || (_touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.CommitInterval);
+    }
+
+    private bool CommitIsDue()
+    {
+        if (_touchedSince == 0 && !_shards.Exists(shard => shard.Touched))
+        {
+            return _parts.Time.GetElapsedTime(_touchedAllAt) >= TouchAllEvery && _shards.Count > 0;
+        }
+
+        return _recordsSince >= RecordsPerCommit
+            || (_touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.CommitInterval)
+            || _shards.Exists(shard => shard.Touched && shard.Run.Done)
+            || _shards.Sum(shard => shard.DirtyBytes) >= _parts.Options.CacheBytesMax / 2;
+    }
+
+    private void CommitNow()
+    {
+        if (IsPaused)
+        {
+            return;
+        }
+
+        if (_parts.Time.GetElapsedTime(_touchedAllAt) >= TouchAllEvery)
+        {
+            // Committed offsets of topics that the group does not subscribe to would expire (KIP-211).
+            _shards.ForEach(shard => shard.Touched = true);
+            _touchedAllAt = _parts.Time.GetTimestamp();
+        }
+
+        Shard[] touched = [.. _shards.Where(shard => shard.Touched)];
+        if (touched.Length == 0)
+        {
+            return;
+        }
+
+        _commit.Run(touched, TakeOverAgain);
+        _abortsInARow = 0;
+        _touchedSince = 0;
+        _recordsSince = 0;
+        foreach (Shard shard in touched.Where(_shards.Contains))
+        {
+            Purge(shard);
+            if (_parts.Time.GetElapsedTime(shard.FlushedAt) >= FlushEvery)
+            {
+                shard.Store.Flush();
+                shard.FlushedAt = _parts.Time.GetTimestamp();
+            }
+        }
+    }
+
+    private void Purge(Shard shard)
+    {
+        foreach (Source source in shard.Sources)
+        {
+            if (source.Inlet.Step.IsRepartition && source.Committed - source.Purged >= PurgeEvery)
+            {
+                _parts.Broker.DeleteRecords(source.Partition, source.Committed);
+                source.Purged = source.Committed;
+            }
+        }
+    }
+
+    private void GoBack(BrokerException error)
+    {
+        switch (error.Consequence)
+        {
+            case Consequence.Stop:
+                throw new StreamException(ExitCode.Broker, error.Message, error);
+
+            case Consequence.NewWriter:
+                Shard[] touched = [.. _shards.Where(shard => shard.Touched)];
+                Log.NewWriter(_parts.Logger, touched.Length, error.Message);
+                _transaction.Replace();
+                foreach (Shard shard in touched)
+                {
+                    TakeOverAgain(shard);
+                }
+
+                Forget();
+                break;
+
+            default:
+                AbortAndRewind(error.Message);
+                if (error.Consequence == Consequence.LostMembership)
+                {
+                    _pausedAt = _membership.Turns;
+                }
+
+                break;
+        }
+
+        if (++_abortsInARow > AbortsInARowMax)
+        {
+            throw new StreamException(ExitCode.Broker, $"{_abortsInARow} transactions in a row failed; the last: {error.Message}", error);
+        }
+    }
+
+    private void AbortAndRewind(string reason)
+    {
+        Log.Aborted(_parts.Logger, reason);
+        _transaction.Abort();
+        foreach (Shard shard in _shards)
+        {
+            if (shard.Touched)
+            {
+                shard.Rewind(Reader);
+            }
+        }
+
+        Forget();
+    }
+
+    private void Forget()
+    {
+        _announced = null;
+        _touchedSince = 0;
+        _recordsSince = 0;
+    }
+
+    /// <summary>The shard's state in memory and in the store can no longer be told from the broker's: from the start again.</summary>
+    private void TakeOverAgain(Shard shard)
+    {
+        Detach(shard);
+        shard.Dispose();
+        _parts.Table.TakeOverAgain(shard.Id, shard.Number);
+    }
+
+    /// <summary>The newest run: of the ledger, or announced in the open transaction.</summary>
+    private RunLedger.State Ledger
+    {
+        get
+        {
+            RunLedger.State committed = _ledger.Current;
+            return _announced is { } announced && announced.Run > committed.Run ? announced : committed;
+        }
+    }
+
+    private bool Owns(Shard shard) => _parts.Ownership.IsValid(shard.Id, shard.Number);
+
+    /// <summary>After a lost membership: until membership has had two turns, so that it has learnt what happened.</summary>
+    private bool IsPaused
+    {
+        get
+        {
+            if (_pausedAt >= 0 && _membership.Turns >= _pausedAt + 2)
+            {
+                _pausedAt = -1;
+            }
+
+            return _pausedAt >= 0;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+using System.Globalization;
+using System.Text;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// The local folder of an application: one sub-folder per shard, a lock that one process at a time holds, and the id of the
+/// instance that lives here.
+/// </summary>
+internal sealed class StateFolder : IDisposable
+{
+    private const string Format = "1";
+
+    private readonly FileStream _lock;
+    private readonly string _app;
+
+    private StateFolder(string path, string app, FileStream @lock, string instanceId)
+    {
+        Path = path;
+        _app = app;
+        _lock = @lock;
+        InstanceId = instanceId;
+    }
+
+    public string Path { get; }
+
+    /// <summary>The id of the instance that lives in this folder.</summary>
+    public string InstanceId { get; }
+
+    /// <exception cref="StreamException">The folder is in use, belongs to something else, or cannot be written.</exception>
+    public static StateFolder Open(string stateDir, string app, string? instanceId)
+    {
+        string path = System.IO.Path.GetFullPath(System.IO.Path.Combine(stateDir, app));
+        FileStream? held = null;
+        try
+        {
+            Directory.CreateDirectory(path);
+            held = Hold(path);
+            CheckFormat(path);
+            string idFile = System.IO.Path.Combine(path, "instance");
+            string id = instanceId ?? (File.Exists(idFile) ? File.ReadAllText(idFile).Trim() : "");
+            if (id.Length == 0)
+            {
+                id = Guid.NewGuid().ToString("N")[..12];
+            }
+
+            File.WriteAllText(idFile, id + "\n");
+            return new StateFolder(path, app, held, id);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            held?.Dispose();
+            throw new StreamException(ExitCode.State, $"The state folder {path} cannot be used: {error.Message} Give another one by StateDir (--state-dir).", error);
+        }
+        catch
+        {
+            held?.Dispose();
+            throw;
+        }
+    }
+
+    public string ShardPath(int shard) => System.IO.Path.Combine(Path, $"shard-{shard.ToString(CultureInfo.InvariantCulture)}");
+
+    /// <summary>What a shard's store must say it is; the changelog's id changes when the topic is made anew.</summary>
+    public string Identity(int shard, Guid changelogId) => $"{Format}|{_app}|{shard}|{changelogId:N}";
+
+    /// <summary>Whether a store was written for another application or shard, or by a newer version; in words, or null.</summary>
+    public string? WhyForeign(string identity, int shard)
+    {
+        string[] parts = identity.Split('|');
+        if (parts.Length < 4 || parts[0] != Format)
+        {
+            return $"it was written by another version of the engine (format {parts[0]}; this version reads {Format})";
+        }
+
+        return parts[1] == _app && parts[2] == shard.ToString(CultureInfo.InvariantCulture)
+            ? null
+            : $"it belongs to shard {parts[2]} of application '{parts[1]}'";
+    }
+
+    public void Dispose() => _lock.Dispose();
+
+    private static FileStream Hold(string path)
+    {
+        string ownerFile = System.IO.Path.Combine(path, "owner");
+        FileStream held;
+        try
+        {
+            held = new FileStream(System.IO.Path.Combine(path, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException error)
+        {
+            string owner = File.Exists(ownerFile) ? File.ReadAllText(ownerFile).Trim() : "unknown";
+            throw new StreamException(
+                ExitCode.State, $"The state folder {path} is in use by process {owner}. End that process, or give this one another folder by StateDir (--state-dir).", error);
+        }
+
+        File.WriteAllText(ownerFile, $"{Environment.ProcessId}\n");
+        return held;
+    }
+
+    private static void CheckFormat(string path)
+    {
+        string file = System.IO.Path.Combine(path, "format");
+        if (!File.Exists(file))
+        {
+            File.WriteAllText(file, Format + "\n", Encoding.ASCII);
+            return;
+        }
+
+        string format = File.ReadAllText(file).Trim();
+        if (format != Format)
+        {
+            throw new StreamException(
+                ExitCode.State, $"The state folder {path} has format {format}; this version reads format {Format}. Run the version that wrote it, or give this one another folder by StateDir (--state-dir).");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+namespace KStreamSharp;
+
+/// <summary>The open transaction of a worker: begun by the first record that is appended, and rebuilt when its writer is fenced.</summary>
+internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
+{
+    private TransactionalWriter? _writer;
+    private bool _open;
+
+    /// <summary>Stable per worker, so that a restarted instance settles what its predecessor left open.</summary>
+    public string Id { get; } = $"{parts.App}-{parts.InstanceId}-{slot}";
+
+    /// <summary>The records appended since the last commit or abort.</summary>
+    public long Records { get; private set; }
+
+    /// <summary>The writer is made, and earlier ones of its id are fenced, with the first shard: join first, transactions after.</summary>
+    public void Ready()
+    {
+        if (_writer is null)
+        {
+            _writer = parts.Broker.CreateWriter(Id, parts.Options.TransactionTimeout);
+            Retry(_writer.Initialize);
+        }
+    }
+
+    public void Append(TopicPartition partition, in OutgoingRecord record)
+    {
+        Begin();
+        _writer!.Append(partition, record);
+        Records++;
+    }
+
+    public void SendOffsets(IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
+    {
+        Begin();
+        _writer!.SendOffsets(parts.App, positions, token);
+    }
+
+    /// <summary>Commits; a time-out is retried, which resumes.</summary>
+    public void Commit()
+    {
+        Retry(_writer!.Commit);
+        _open = false;
+        Records = 0;
+    }
+
+    /// <summary>The offset of the last record that the last commit wrote to a partition.</summary>
+    public long LastOffset(TopicPartition partition) => _writer!.LastOffset(partition);
+
+    /// <summary>Aborts what is open. A writer that cannot abort is replaced.</summary>
+    public void Abort()
+    {
+        Records = 0;
+        if (!_open)
+        {
+            return;
+        }
+
+        _open = false;
+        try
+        {
+            Retry(_writer!.Abort);
+        }
+        catch (BrokerException error) when (error.Consequence != Consequence.Stop)
+        {
+            Replace();
+        }
+    }
+
+    /// <summary>A new writer under the same id: its initialization settles the last transaction, one way or the other.</summary>
+    public void Replace()
+    {
+        _open = false;
+        Records = 0;
+        _writer?.Dispose();
+        _writer = null;
+        Ready();
+    }
+
+    public void Dispose() => _writer?.Dispose();
+
+    private static void Retry(Action call)
+    {
+        while (true)
+        {
+            try
+            {
+                call();
+                return;
+            }
+            catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+            {
+                // The call took its own time-out; calling again resumes it.
+            }
+        }
+    }
+
+    private void Begin()
+    {
+        if (!_open)
+        {
+            _writer!.Begin();
+            _open = true;
+        }
+    }
+}

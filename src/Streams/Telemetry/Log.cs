@@ -1,0 +1,58 @@
+using Microsoft.Extensions.Logging;
+
+namespace KStreamSharp;
+
+/// <summary>All log lines of the engine. Ids: 1xx life of an instance, 2xx membership, 3xx restore, 4xx commit, 5xx records.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(100, LogLevel.Information, "Instance {Instance} of {App} starts: {Shards} shards, {Workers} workers.")]
+    public static partial void Starts(ILogger logger, string instance, string app, int shards, int workers);
+
+    [LoggerMessage(101, LogLevel.Information, "Instance {Instance} of {App} has stopped.")]
+    public static partial void Stopped(ILogger logger, string instance, string app);
+
+    [LoggerMessage(102, LogLevel.Information, "Run {Run} begins: {Partitions} input partitions.")]
+    public static partial void RunBegins(ILogger logger, long run, int partitions);
+
+    [LoggerMessage(103, LogLevel.Information, "Run {Run}: shard {Shard} is done.")]
+    public static partial void ShardDone(ILogger logger, long run, int shard);
+
+    [LoggerMessage(200, LogLevel.Information, "Shards assigned: {Shards}.")]
+    public static partial void Assigned(ILogger logger, string shards);
+
+    [LoggerMessage(201, LogLevel.Information, "Shards to be given up: {Shards}.")]
+    public static partial void Revoking(ILogger logger, string shards);
+
+    [LoggerMessage(202, LogLevel.Warning, "Shards lost to the group: {Shards}. What was not committed is dropped.")]
+    public static partial void Lost(ILogger logger, string shards);
+
+    [LoggerMessage(203, LogLevel.Information, "Shard {Shard} given up.")]
+    public static partial void Released(ILogger logger, int shard);
+
+    [LoggerMessage(300, LogLevel.Information, "Shard {Shard}: {Plan}.")]
+    public static partial void RestorePlanned(ILogger logger, int shard, string plan);
+
+    [LoggerMessage(301, LogLevel.Warning, "Shard {Shard}: the local state in {Folder} is wiped: {Reason}.")]
+    public static partial void Wiped(ILogger logger, int shard, string folder, string reason);
+
+    [LoggerMessage(302, LogLevel.Information, "Shard {Shard}: restored {Records} changelog records up to offset {Offset} in {Seconds:F2} s.")]
+    public static partial void Restored(ILogger logger, int shard, long records, long offset, double seconds);
+
+    [LoggerMessage(303, LogLevel.Warning, "Shard {Shard}: the restore waits at offset {Position} of {Partition} for an open transaction below offset {End}, since {Seconds:F0} s.")]
+    public static partial void RestoreWaits(ILogger logger, int shard, long position, TopicPartition partition, long end, double seconds);
+
+    [LoggerMessage(304, LogLevel.Information, "Shard {Shard}: commit marker and committed positions differ; reading both again.")]
+    public static partial void PositionsDiffer(ILogger logger, int shard);
+
+    [LoggerMessage(400, LogLevel.Warning, "Transaction aborted, going back to the last commit: {Reason}")]
+    public static partial void Aborted(ILogger logger, string reason);
+
+    [LoggerMessage(401, LogLevel.Warning, "The end of a transaction is in doubt or its writer is fenced; a new writer settles it and {Shards} shards are taken over again: {Reason}")]
+    public static partial void NewWriter(ILogger logger, int shards, string reason);
+
+    [LoggerMessage(402, LogLevel.Error, "Shard {Shard}: a committed change could not be applied to the local state; the shard is taken over again: {Reason}")]
+    public static partial void ApplyFailed(ILogger logger, int shard, string reason);
+
+    [LoggerMessage(500, LogLevel.Warning, "Bad record passed over: {Partition} offset {Offset}, step {Step}: {Reason}")]
+    public static partial void Skipped(ILogger logger, TopicPartition partition, long offset, string step, string reason);
+}
