@@ -1,0 +1,102 @@
+namespace KStreamSharp;
+
+/// <summary>A transactional writer of an embedded broker.</summary>
+internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan timeout) : TransactionalWriter
+{
+    private readonly Dictionary<TopicPartition, long> _last = [];
+    private readonly Dictionary<TopicPartition, PartitionLog> _logs = [];
+    private Dictionary<TopicPartition, long> _committed = [];
+    private OpenTransaction? _open;
+    private int _epoch;
+
+    /// <summary>For tests: called before a call is carried out (false) and after (true); what it throws is the call's answer.</summary>
+    internal Action<string, bool>? Faults { get; set; }
+
+    public override void Initialize()
+    {
+        lock (broker.Gate)
+        {
+            _open = null;
+            _epoch = broker.Transactions.Initialize(id);
+        }
+    }
+
+    public override void Begin()
+    {
+        if (_open is not null)
+        {
+            throw new InvalidOperationException("A transaction is open already.");
+        }
+
+        lock (broker.Gate)
+        {
+            _last.Clear();
+            _open = broker.Transactions.Begin(id, _epoch, timeout);
+        }
+    }
+
+    public override void Append(TopicPartition partition, in OutgoingRecord record)
+    {
+        OpenTransaction open = Open;
+        Faults?.Invoke(nameof(Append), false);
+        lock (broker.Gate)
+        {
+            broker.Transactions.Check(id, _epoch);
+            if (!_logs.TryGetValue(partition, out PartitionLog? log))
+            {
+                _logs[partition] = log = broker.Log(partition);
+            }
+
+            open.Logs.Add(log);
+            _last[partition] = broker.Append(log, record, open.Id);
+        }
+    }
+
+    public override void SendOffsets(string group, IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
+    {
+        OpenTransaction open = Open;
+        Faults?.Invoke(nameof(SendOffsets), false);
+        lock (broker.Gate)
+        {
+            broker.Transactions.Check(id, _epoch);
+            broker.Groups.Check(group, token);
+            foreach ((TopicPartition partition, long offset) in positions)
+            {
+                open.Positions.Add((group, partition, offset));
+            }
+        }
+
+        Faults?.Invoke(nameof(SendOffsets), true);
+    }
+
+    public override void Commit()
+    {
+        OpenTransaction open = Open;
+        Faults?.Invoke(nameof(Commit), false);
+        lock (broker.Gate)
+        {
+            broker.Transactions.End(id, _epoch, open, commit: true);
+        }
+
+        Faults?.Invoke(nameof(Commit), true);
+        _open = null;
+        _committed = new(_last);
+    }
+
+    public override void Abort()
+    {
+        OpenTransaction open = Open;
+        lock (broker.Gate)
+        {
+            broker.Transactions.End(id, _epoch, open, commit: false);
+        }
+
+        _open = null;
+    }
+
+    public override long LastOffset(TopicPartition partition) => _committed[partition];
+
+    public override void Dispose() => _open = null;
+
+    private OpenTransaction Open => _open ?? throw new InvalidOperationException("No transaction is open.");
+}

@@ -1,0 +1,314 @@
+namespace KStreamSharp;
+
+/// <summary>
+/// The groups of an embedded broker: members share out the partitions of a topic cooperatively. A partition that moves is
+/// first given up by its owner (or taken from it when the budget is over), then given to the next. Used under the
+/// broker's lock.
+/// </summary>
+internal sealed class GroupCoordinator(TimeProvider time)
+{
+    private readonly Dictionary<string, Group> _groups = [];
+    private int _lastMember;
+
+    public EmbeddedGroupMember Join(EmbeddedBroker broker, GroupOptions options, int partitions)
+    {
+        if (!_groups.TryGetValue(options.Group, out Group? group))
+        {
+            _groups[options.Group] = group = new Group(options.Group, partitions);
+        }
+
+        return new EmbeddedGroupMember(broker, this, group, options);
+    }
+
+    /// <exception cref="BrokerException">The token is not that of a member of the group's present generation.</exception>
+    public void Check(string name, GroupToken token)
+    {
+        // As on Kafka: a commit without a member is not fenced.
+        if (token.MemberId is null or "" && token.Generation < 0)
+        {
+            return;
+        }
+
+        Expire();
+        if (!_groups.TryGetValue(name, out Group? group) || !group.Members.Exists(member => member.MemberId == token.MemberId))
+        {
+            throw new BrokerException(Consequence.LostMembership, $"Group '{name}' does not know member '{token.MemberId}'.");
+        }
+
+        if (token.Generation != group.Generation)
+        {
+            throw new BrokerException(Consequence.Abort, $"Group '{name}' is at generation {group.Generation}, the member at {token.Generation}.");
+        }
+    }
+
+    /// <summary>Removes members that have not polled for their session time-out, and takes partitions whose budget is over.</summary>
+    public void Expire()
+    {
+        foreach (Group group in _groups.Values)
+        {
+            EmbeddedGroupMember[] dead = [.. group.Members.Where(member => time.GetElapsedTime(member.PolledAt) >= member.Options.SessionTimeout)];
+            foreach (EmbeddedGroupMember member in dead)
+            {
+                Remove(group, member);
+            }
+
+            bool taken = dead.Length > 0;
+            foreach (EmbeddedGroupMember member in group.Members)
+            {
+                if (member.Revoking.Count > 0 && time.GetElapsedTime(member.RevokingSince) >= member.Options.RevocationBudget)
+                {
+                    Free(member, [.. member.Revoking]);
+                    taken = true;
+                }
+            }
+
+            if (taken)
+            {
+                Rebalance(group);
+            }
+        }
+    }
+
+    public void Enter(Group group, EmbeddedGroupMember member)
+    {
+        Expire();
+        EmbeddedGroupMember? former = member.Options.InstanceId is { } instance ? group.Members.Find(other => other.Options.InstanceId == instance) : null;
+        member.MemberId = $"{member.Options.InstanceId ?? "member"}-{++_lastMember}";
+        member.PolledAt = time.GetTimestamp();
+        if (former is null)
+        {
+            group.Members.Add(member);
+            Rebalance(group);
+            return;
+        }
+
+        // A static member that comes back has its partitions at once, without a rebalance; its former self is fenced.
+        group.Members[group.Members.IndexOf(former)] = member;
+        former.IsFenced = true;
+        int[] kept = [.. former.Owned.Except(former.Revoking).Order()];
+        member.Owned.UnionWith(kept);
+        if (kept.Length > 0)
+        {
+            member.Events.Enqueue(new GroupEvent(GroupEventKind.Assigned, kept));
+        }
+
+        if (former.Revoking.Count > 0)
+        {
+            Rebalance(group);
+        }
+    }
+
+    public void Poll(EmbeddedGroupMember member)
+    {
+        member.PolledAt = time.GetTimestamp();
+        Expire();
+    }
+
+    public void Release(Group group, EmbeddedGroupMember member, IEnumerable<int> partitions)
+    {
+        int[] released = [.. partitions.Where(member.Revoking.Contains)];
+        if (released.Length > 0)
+        {
+            Free(member, released);
+            Rebalance(group);
+        }
+    }
+
+    public void Leave(Group group, EmbeddedGroupMember member)
+    {
+        if (group.Members.Contains(member))
+        {
+            Remove(group, member);
+            Rebalance(group);
+        }
+    }
+
+    private static void Free(EmbeddedGroupMember member, int[] partitions)
+    {
+        member.Options.Voided(partitions);
+        member.Owned.ExceptWith(partitions);
+        member.Revoking.ExceptWith(partitions);
+    }
+
+    private static void Remove(Group group, EmbeddedGroupMember member)
+    {
+        group.Members.Remove(member);
+        member.IsRemoved = true;
+        member.Options.Voided([.. member.Owned]);
+    }
+
+    /// <summary>Sticky and even: members keep what they have up to their share; who has more gives up the highest numbers.</summary>
+    private void Rebalance(Group group)
+    {
+        group.Generation++;
+        if (group.Members.Count == 0)
+        {
+            return;
+        }
+
+        int share = group.Partitions / group.Members.Count;
+        int larger = group.Partitions % group.Members.Count;
+        EmbeddedGroupMember[] members = [.. group.Members.OrderByDescending(member => member.Owned.Count).ThenBy(member => member.Options.InstanceId ?? member.MemberId, StringComparer.Ordinal)];
+        Dictionary<EmbeddedGroupMember, int> quota = members.Select((member, rank) => (member, quota: share + (rank < larger ? 1 : 0))).ToDictionary(entry => entry.member, entry => entry.quota);
+        foreach (EmbeddedGroupMember member in members)
+        {
+            int[] surplus = [.. member.Owned.Except(member.Revoking).OrderDescending().Take(member.Owned.Count - member.Revoking.Count - quota[member]).Order()];
+            if (surplus.Length > 0)
+            {
+                if (member.Revoking.Count == 0)
+                {
+                    member.RevokingSince = time.GetTimestamp();
+                }
+
+                member.Revoking.UnionWith(surplus);
+                member.Events.Enqueue(new GroupEvent(GroupEventKind.Revoking, surplus));
+            }
+        }
+
+        Queue<int> free = new(Enumerable.Range(0, group.Partitions).Where(partition => !group.Members.Exists(member => member.Owned.Contains(partition))));
+        foreach (EmbeddedGroupMember member in members)
+        {
+            List<int> given = [];
+            while (free.Count > 0 && member.Owned.Count - member.Revoking.Count < quota[member])
+            {
+                int partition = free.Dequeue();
+                member.Owned.Add(partition);
+                given.Add(partition);
+            }
+
+            if (given.Count > 0)
+            {
+                member.Events.Enqueue(new GroupEvent(GroupEventKind.Assigned, given));
+            }
+        }
+    }
+
+    /// <summary>A group and who is in it.</summary>
+    internal sealed class Group(string name, int partitions)
+    {
+        public string Name { get; } = name;
+
+        public int Partitions { get; } = partitions;
+
+        public int Generation { get; set; }
+
+        public List<EmbeddedGroupMember> Members { get; } = [];
+    }
+}
+
+/// <summary>A member of a group of an embedded broker.</summary>
+internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinator groups, GroupCoordinator.Group group, GroupOptions options) : GroupMember
+{
+    private int _knownGeneration = -1;
+    private bool _isGone;
+
+    public GroupOptions Options { get; } = options;
+
+    public string MemberId { get; set; } = "";
+
+    public long PolledAt { get; set; }
+
+    public long RevokingSince { get; set; }
+
+    public HashSet<int> Owned { get; } = [];
+
+    public HashSet<int> Revoking { get; } = [];
+
+    public Queue<GroupEvent> Events { get; } = [];
+
+    /// <summary>The session timed out, or the member has left.</summary>
+    public bool IsRemoved { get; set; }
+
+    /// <summary>Another member has taken its instance id.</summary>
+    public bool IsFenced { get; set; }
+
+    public override GroupToken Token
+    {
+        get
+        {
+            lock (broker.Gate)
+            {
+                return MemberId.Length == 0 || IsRemoved || IsFenced || _isGone ? new("", -1) : new(MemberId, _knownGeneration);
+            }
+        }
+    }
+
+    public override GroupEvent? Poll()
+    {
+        lock (broker.Gate)
+        {
+            if (IsFenced)
+            {
+                throw new BrokerException(
+                    Consequence.Stop, $"Another member of group '{group.Name}' uses instance id '{Options.InstanceId}'. Give each instance an id of its own (InstanceId, --instance-id).");
+            }
+
+            if (_isGone)
+            {
+                return null;
+            }
+
+            if (IsRemoved)
+            {
+                return Lose();
+            }
+
+            if (MemberId.Length == 0)
+            {
+                groups.Enter(group, this);
+            }
+
+            groups.Poll(this);
+            if (IsRemoved)
+            {
+                return Lose();
+            }
+
+            _knownGeneration = group.Generation;
+            return Events.TryDequeue(out GroupEvent? next) ? next : null;
+        }
+    }
+
+    public override void Release(IReadOnlyList<int> partitions)
+    {
+        lock (broker.Gate)
+        {
+            if (!IsRemoved && !IsFenced && !_isGone)
+            {
+                groups.Release(group, this, partitions);
+            }
+        }
+    }
+
+    public override void Leave()
+    {
+        lock (broker.Gate)
+        {
+            _isGone = true;
+            groups.Leave(group, this);
+        }
+    }
+
+    public override void Dispose()
+    {
+        if (Options.InstanceId is null)
+        {
+            Leave();
+        }
+
+        _isGone = true;
+    }
+
+    private GroupEvent? Lose()
+    {
+        int[] lost = [.. Owned.Order()];
+        Options.Voided(lost);
+        Owned.Clear();
+        Revoking.Clear();
+        Events.Clear();
+        IsRemoved = false;
+        MemberId = "";
+        _knownGeneration = -1;
+        return lost.Length > 0 ? new GroupEvent(GroupEventKind.Lost, lost) : null;
+    }
+}
