@@ -14,11 +14,14 @@ internal sealed class FiniteRun
 
     public void Want() => _wanted = true;
 
+    /// <summary>This instance has announced a run; 0 takes it back when the announcement was aborted.</summary>
+    public void Join(long run) => Volatile.Write(ref _run, run);
+
     public void See(RunLedger.State ledger)
     {
         if (_wanted && Run == 0 && ledger.InProgress)
         {
-            Volatile.Write(ref _run, ledger.Run);
+            Join(ledger.Run);
         }
     }
 

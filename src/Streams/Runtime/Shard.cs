@@ -242,7 +242,7 @@ internal sealed class Shard : IDisposable
         }
 
         _parts.Reached?.Invoke("commit.1");
-        if (Run.Done && !_committedRun.Done)
+        if (Run.Done && (_committedRun.Run != Run.Run || !_committedRun.Done))
         {
             RunLedger.AppendDone(_place, Run.Run, now);
         }

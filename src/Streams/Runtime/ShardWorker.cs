@@ -429,6 +429,7 @@ internal sealed class ShardWorker : IDisposable
         {
             ledger = _announced = RunLedger.AppendRun(_parts, _transaction.Append, ledger.Run + 1);
             shard.Join(ledger.Run);
+            _run.Join(ledger.Run);
         }
 
         if (ledger.InProgress)
@@ -564,6 +565,11 @@ internal sealed class ShardWorker : IDisposable
 
     private void Forget()
     {
+        if (_announced is not null && _announced.Run > _ledger.Current.Run)
+        {
+            _run.Join(0);
+        }
+
         _announced = null;
         _touchedSince = 0;
         _recordsSince = 0;

@@ -1,0 +1,238 @@
+using System.Text.Json.Nodes;
+using static KStreamSharp.Tests.Cases.Logics;
+
+namespace KStreamSharp.Tests.Cases;
+
+/// <summary>The flow of a case: its operator between inputs of its own for each run and outputs that stay.</summary>
+internal sealed class CaseFlow
+{
+    private static readonly HashSet<string> Keyed =
+    [
+        "map_value", "filter_value", "flat_map_value", "filter_map_value", "key_rm", "stateful", "stateful_batch", "stateful_map", "stateful_flat_map",
+        "fold_final", "reduce_final", "max_final", "min_final", "collect", "join", "join_state",
+    ];
+
+    private readonly JsonObject _config;
+    private readonly LogicSettings _settings;
+    private readonly string _step;
+
+    public CaseFlow(JsonObject @case, LogicSettings settings)
+    {
+        _settings = settings;
+        _config = settings.Config;
+        Operator = Text(@case["operator"]);
+        IsKeyed = Keyed.Contains(Operator);
+        _step = _config["step_id"] is { } step ? Text(step) : "op";
+        Sides = _config["sides"] is { } sides ? (int)Int(sides) : 1;
+    }
+
+    public string Operator { get; }
+
+    public bool IsKeyed { get; }
+
+    public int Sides { get; }
+
+    /// <summary>Whether items pass a topic of the engine on their way, which they do when they are committed.</summary>
+    public bool Crosses => Operator is "redistribute" or "count_final";
+
+    public Dictionary<string, JsonNode?> External { get; } = [];
+
+    public List<string> GetterCalls { get; } = [];
+
+    public List<(string Step, JsonNode? Item)> Inspected { get; } = [];
+
+    public static ValueTopic<JsonNode?> Values(string name) => Topic.Values(name, Serde.Json<JsonNode?>());
+
+    public static KeyedTopic<string, JsonNode?> Pairs(string name) => Topic.Keyed(name, Serde.Utf8, Serde.Json<JsonNode?>());
+
+    public static string InputName(int side, int run) => $"in-{side}-{run}";
+
+    public Dataflow Build(int run)
+    {
+        Dataflow flow = new(_config["flow_id"] is { } id ? Text(id) : "case");
+        if (IsKeyed)
+        {
+            BuildKeyed([.. Enumerable.Range(0, Sides).Select(side => flow.Input($"in{side}", Pairs(InputName(side, run))))]);
+        }
+        else
+        {
+            BuildPlain([.. Enumerable.Range(0, Sides).Select(side => flow.Input($"in{side}", Values(InputName(side, run))))]);
+        }
+
+        return flow;
+    }
+
+    private string Logic => Text(_config["logic"] ?? throw new NotSupportedException("the case names no logic"));
+
+    private void BuildPlain(Stream<JsonNode?>[] inputs)
+    {
+        Stream<JsonNode?> input = inputs[0];
+        switch (Operator)
+        {
+            case "map":
+                Out(input.Map(_step, x => Map(Logic, x)));
+                break;
+            case "filter":
+                Out(input.Filter(_step, x => Test(Logic, x)));
+                break;
+            case "filter_map":
+                Out(input.FilterMap(_step, x => Map(Logic, x)).Map("nullable", x => (JsonNode?)x));
+                break;
+            case "flat_map":
+                Out(input.FlatMap(_step, x => FlatMap(Logic, x)));
+                break;
+            case "flat_map_batch":
+                Out(input.FlatMapBatch(_step, batch => FlatMapBatch(Logic, batch)));
+                break;
+            case "flatten":
+                Out(input.Map("lists", x => x!.AsArray().Select(Copy).ToArray()).Flatten(_step));
+                break;
+            case "branch":
+                (Stream<JsonNode?> trues, Stream<JsonNode?> falses) = input.Branch(_step, x => Test(Logic, x));
+                trues.Output("trues", Values("trues"));
+                falses.Output("falses", Values("falses"));
+                break;
+            case "merge":
+                Out(input.Merge(_step, inputs.AsSpan(1)));
+                break;
+            case "redistribute":
+                Out(input.Redistribute(_step));
+                break;
+            case "inspect" or "inspect_debug":
+                Out(input.Inspect(_step, (step, item) => Inspected.Add((step, Copy(item)))));
+                break;
+            case "raises":
+                input.Raises(_step);
+                break;
+            case "key_on":
+                Out(input.KeyOn(_step, x => Text(Map(Logic, x))));
+                break;
+            case "count_final":
+                Out(input.CountFinal(_step, x => Text(Map(_config["key"] is { } key ? Text(key) : "identity", x))).MapValue("json", count => (JsonNode?)count));
+                break;
+            case "enrich_cached":
+                TimeSpan? ttl = _config["ttl_ms"] is { } ms && ms.GetValueKind() == System.Text.Json.JsonValueKind.Number ? TimeSpan.FromMilliseconds((double)Number(ms)) : null;
+                Out(input.EnrichCached<string, JsonNode?, JsonNode?>(_step, Lookup, (cache, item) => Copy(cache.Get(Text(item))), ttl));
+                break;
+            case "execution_resume" or "output" or "input":
+                Out(input);
+                break;
+            default:
+                throw new NotSupportedException($"no operator '{Operator}'");
+        }
+    }
+
+    private void BuildKeyed(KeyedStream<string, JsonNode?>[] inputs)
+    {
+        KeyedStream<string, JsonNode?> input = inputs[0];
+        switch (Operator)
+        {
+            case "map_value":
+                Out(input.MapValue(_step, x => Map(Logic, x)));
+                break;
+            case "filter_value":
+                Out(input.FilterValue(_step, x => Test(Logic, x)));
+                break;
+            case "flat_map_value":
+                Out(input.FlatMapValue(_step, x => FlatMap(Logic, x)));
+                break;
+            case "filter_map_value":
+                Out(input.FilterMapValue(_step, x => Map(Logic, x)).MapValue("nullable", x => (JsonNode?)x));
+                break;
+            case "key_rm":
+                Out(input.KeyRemove(_step));
+                break;
+            case "stateful":
+                Out(input.Stateful(_step, () => new CaseItemLogic(Logic, _settings)));
+                break;
+            case "stateful_batch":
+                Out(input.StatefulBatch(_step, () => new CaseBatchLogic(Logic, _settings)));
+                break;
+            case "stateful_map":
+                Out(input.StatefulMap(_step, (ref JsonNode? state, JsonNode? v) => StatefulMap(Logic, ref state, v)));
+                break;
+            case "stateful_flat_map":
+                Out(input.StatefulFlatMap(_step, (ref JsonNode? state, JsonNode? v) => StatefulFlatMap(Logic, ref state, v)));
+                break;
+            case "fold_final":
+                Out(input.FoldFinal(_step, () => FoldStart(Logic), (acc, v) => Fold(Logic, acc, v)));
+                break;
+            case "reduce_final":
+                Out(input.ReduceFinal(_step, (a, b) => Reduce(Logic, a, b)));
+                break;
+            case "max_final":
+                Out(input.MaxFinal(_step, By()));
+                break;
+            case "min_final":
+                Out(input.MinFinal(_step, By()));
+                break;
+            case "collect":
+                TimeSpan timeout = _config["timeout_ms"] is { } ms && ms.GetValueKind() == System.Text.Json.JsonValueKind.Number ? TimeSpan.FromMilliseconds((double)Number(ms)) : TimeSpan.MaxValue;
+                int size = _config["max_size"] is { } max && max.GetValueKind() == System.Text.Json.JsonValueKind.Number ? (int)Int(max) : int.MaxValue;
+                Out(input.Collect(_step, timeout, size).MapValue("json", list => (JsonNode?)Logics.Array(list)));
+                break;
+            case "join" or "join_state":
+                BuildJoin(inputs);
+                break;
+            default:
+                throw new NotSupportedException($"no operator '{Operator}'");
+        }
+    }
+
+    private void BuildJoin(KeyedStream<string, JsonNode?>[] sides)
+    {
+        bool state = Operator == "join_state";
+        string mode = state ? "product" : _config["insert_mode"] is { } given ? Text(given) : "last";
+        JoinInsert insert = mode switch
+        {
+            "first" => JoinInsert.First,
+            "last" => JoinInsert.Last,
+            "product" => JoinInsert.Product,
+            _ => (JoinInsert)99,
+        };
+        string emit = state ? "final" : _config["emit_mode"] is { } how ? Text(how) : "complete";
+        KeyedStream<string, JsonNode?> first = sides[0];
+        KeyedStream<string, JsonNode?> rows = (emit, sides.Length) switch
+        {
+            ("complete", 2) => first.Join(_step, sides[1], insert).MapValue("row", row => Row(row.Item1, row.Item2)),
+            ("complete", 3) => first.Join(_step, sides[1], sides[2], insert).MapValue("row", row => Row(row.Item1, row.Item2, row.Item3)),
+            ("complete", 4) => first.Join(_step, sides[1], sides[2], sides[3], insert).MapValue("row", row => Row(row.Item1, row.Item2, row.Item3, row.Item4)),
+            ("complete", _) => first.Join(_step, sides[1..], insert).MapValue("row", row => Row([.. row])),
+            ("final", 2) => first.JoinFinal(_step, sides[1], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value)),
+            ("final", 3) => first.JoinFinal(_step, sides[1], sides[2], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value)),
+            ("final", 4) => first.JoinFinal(_step, sides[1], sides[2], sides[3], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value, row.Item4.Value)),
+            ("final", _) => first.JoinFinal(_step, sides[1..], insert).MapValue("row", row => Row([.. row.Select(side => side.Value)])),
+            ("running", 2) => first.JoinRunning(_step, sides[1], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value)),
+            ("running", 3) => first.JoinRunning(_step, sides[1], sides[2], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value)),
+            ("running", 4) => first.JoinRunning(_step, sides[1], sides[2], sides[3], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value, row.Item4.Value)),
+            ("running", _) => first.JoinRunning(_step, sides[1..], insert).MapValue("row", row => Row([.. row.Select(side => side.Value)])),
+            _ => throw new FlowException($"Step '{_step}' has no emit mode '{emit}'."),
+        };
+        Out(rows);
+    }
+
+    private static JsonNode? Row(params JsonNode?[] values) => Logics.Array(values);
+
+    private Comparer<JsonNode?> By()
+    {
+        string by = _config["by"] is { } name ? Text(name) : "identity";
+        return Comparer<JsonNode?>.Create((x, y) =>
+        {
+            JsonNode? left = by == "identity" ? x : x![by];
+            JsonNode? right = by == "identity" ? y : y![by];
+            return left!.GetValueKind() == System.Text.Json.JsonValueKind.Number
+                ? Number(left).CompareTo(Number(right))
+                : string.CompareOrdinal(Text(left), Text(right));
+        });
+    }
+
+    private JsonNode? Lookup(string key)
+    {
+        GetterCalls.Add(key);
+        return Copy(External.GetValueOrDefault(key));
+    }
+
+    private static void Out(Stream<JsonNode?> stream) => stream.Output("out", Values("out"));
+
+    private static void Out(KeyedStream<string, JsonNode?> stream) => stream.Output("out", Pairs("out"));
+}
