@@ -50,6 +50,9 @@ public abstract class Broker
 
     /// <summary>A writer for one transactional id; call <see cref="TransactionalWriter.Initialize"/> before anything else.</summary>
     internal abstract TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout);
+
+    /// <summary>A writer without transactions: what it appends is visible at once, and may come twice after a failure.</summary>
+    internal abstract OutputWriter CreateOutputWriter();
 }
 
 /// <summary>One partition of a topic.</summary>

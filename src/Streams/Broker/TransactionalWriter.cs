@@ -40,6 +40,18 @@ internal abstract class TransactionalWriter : IDisposable
     public abstract void Dispose();
 }
 
+/// <summary>Appends records without a transaction. One thread uses it.</summary>
+internal abstract class OutputWriter : IDisposable
+{
+    /// <summary>Appends a record. The memory is the caller's again when the call returns.</summary>
+    public abstract void Append(TopicPartition partition, in OutgoingRecord record);
+
+    /// <summary>Returns when everything appended has been delivered; throws when something was not.</summary>
+    public abstract void Flush();
+
+    public abstract void Dispose();
+}
+
 /// <summary>A record to append. An absent key or value differs from an empty one.</summary>
 internal readonly ref struct OutgoingRecord
 {

@@ -82,6 +82,25 @@ public sealed class Dataflow
         }
     }
 
+    /// <summary>Describes the flow: its steps, topics and states, and where records are repartitioned, and why.</summary>
+    /// <param name="appId">The application, which repartition topics are named after; null for the flow's id.</param>
+    /// <exception cref="FlowException">The flow is not complete.</exception>
+    public FlowDescription Describe(string? appId = null)
+    {
+        Check();
+        return new FlowDescription(
+            Id,
+            [
+                .. _steps.Select(step => new StepDescription(
+                    step.Id,
+                    step.Operator,
+                    [.. step.Upstreams.Select(upstream => upstream.Side is null ? upstream.Step.Id : $"{upstream.Step.Id}:{upstream.Side}")],
+                    step.IsRepartition ? step.RepartitionTopic(appId ?? Id) : step.Topic,
+                    step.State,
+                    step.RepartitionReason)),
+            ]);
+    }
+
     /// <summary>No step can be added from now on: an engine has read the flow.</summary>
     internal void Seal()
     {

@@ -12,7 +12,11 @@ internal sealed class FlowPlace
 
     public required int ShardCount { get; init; }
 
+    /// <summary>Appends to a topic of the engine, inside the transaction.</summary>
     public required Append Append { get; init; }
+
+    /// <summary>Appends to an output: inside the transaction, or with the at-least-once guarantee before it.</summary>
+    public required Append AppendOutput { get; init; }
 
     /// <summary>The number of partitions of a topic that the flow writes.</summary>
     public required Func<string, int> PartitionCount { get; init; }

@@ -58,12 +58,12 @@ public sealed partial class KeyedStream<TKey, TValue>
 }
 
 /// <summary>Encodes items and appends them to a topic, inside the worker's transaction.</summary>
-internal sealed class OutputPort<T>(FlowInstance instance, string id, string topic, Encoder<T> encoder) : Port<T>
+internal sealed class OutputPort<T>(FlowInstance instance, string id, string topic, Encoder<T> encoder, bool isInternal = false) : Port<T>
 {
     private readonly TopicPartition[] _partitions =
         [.. Enumerable.Range(0, instance.Place.PartitionCount(topic)).Select(partition => new TopicPartition(topic, partition))];
 
-    private readonly Append _append = instance.Place.Append;
+    private readonly Append _append = isInternal ? instance.Place.Append : instance.Place.AppendOutput;
 
     public override void Push(T item, in Stamp stamp)
     {

@@ -63,7 +63,7 @@ internal static class RepartitionStep
                 Build = (instance, step) =>
                 {
                     string topic = step.RepartitionTopic(instance.Place.App);
-                    OutputPort<T> sink = new(instance, step.Id, topic, encoder(topic));
+                    OutputPort<T> sink = new(instance, step.Id, topic, encoder(topic), isInternal: true);
                     instance.Connect(upstream, sink);
                     instance.AddNode(new RepartitionNode(instance, step, topic));
                     instance.AddInlet(new Inlet<T>(instance, step, topic, decoder(topic), instance.Downstream(outlet)));

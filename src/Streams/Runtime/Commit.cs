@@ -3,7 +3,7 @@ namespace KStreamSharp;
 /// <summary>
 /// The commit of a worker, in numbered steps:
 /// <list type="number">
-/// <item>Between two records: each touched logic is asked for its state, which goes to the changelog.</item>
+/// <item>Between two records (at least once: and after the outputs have been delivered): each touched logic is asked for its state, which goes to the changelog.</item>
 /// <item>Per touched shard, as its last record: the commit marker.</item>
 /// <item>Take the group's token and refuse one that is no member's; <em>then</em> check the ownership number of every touched
 /// shard; then send the positions of every touched shard, also those that did not move. In this order: an old token is
@@ -27,6 +27,10 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
     public void Run(Shard[] touched, Action<Shard> takeOverAgain)
     {
         long now = parts.NowMilliseconds;
+
+        // At least once only: outputs first, so that no position moves past one that was not delivered.
+        transaction.FlushOutputs();
+        parts.Reached?.Invoke("commit.0");
 
         // 1 and 2
         foreach (Shard shard in touched)

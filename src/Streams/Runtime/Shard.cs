@@ -30,6 +30,7 @@ internal sealed class Shard : IDisposable
             Shard = Id,
             ShardCount = parts.ShardCount,
             Append = transaction.Append,
+            AppendOutput = transaction.AppendOutput,
             PartitionCount = parts.Topics.PartitionCount,
             Store = Store,
             Limits = parts.Limits,

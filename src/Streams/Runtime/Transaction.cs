@@ -4,6 +4,7 @@ namespace KStreamSharp;
 internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
 {
     private TransactionalWriter? _writer;
+    private OutputWriter? _outputs;
     private bool _open;
 
     /// <summary>Stable per worker, so that a restarted instance settles what its predecessor left open.</summary>
@@ -20,6 +21,11 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
             _writer = parts.Broker.CreateWriter(Id, parts.Options.TransactionTimeout);
             Retry(_writer.Initialize);
         }
+
+        if (parts.Options.Guarantee == Guarantee.AtLeastOnce)
+        {
+            _outputs ??= parts.Broker.CreateOutputWriter();
+        }
     }
 
     public void Append(TopicPartition partition, in OutgoingRecord record)
@@ -28,6 +34,22 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
         _writer!.Append(partition, record);
         Records++;
     }
+
+    /// <summary>With the at-least-once guarantee outputs go their own way, before the transaction.</summary>
+    public void AppendOutput(TopicPartition partition, in OutgoingRecord record)
+    {
+        if (_outputs is null)
+        {
+            Append(partition, record);
+            return;
+        }
+
+        _outputs.Append(partition, record);
+        Records++;
+    }
+
+    /// <summary>Returns when the outputs that went their own way have been delivered.</summary>
+    public void FlushOutputs() => _outputs?.Flush();
 
     public void SendOffsets(IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
     {
@@ -76,7 +98,11 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
         Ready();
     }
 
-    public void Dispose() => _writer?.Dispose();
+    public void Dispose()
+    {
+        _writer?.Dispose();
+        _outputs?.Dispose();
+    }
 
     private static void Retry(Action call)
     {

@@ -100,3 +100,27 @@ internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan 
 
     private OpenTransaction Open => _open ?? throw new InvalidOperationException("No transaction is open.");
 }
+
+/// <summary>A writer without transactions.</summary>
+internal sealed class EmbeddedOutputWriter(EmbeddedBroker broker) : OutputWriter
+{
+    public override void Append(TopicPartition partition, in OutgoingRecord record)
+    {
+        lock (broker.Gate)
+        {
+            broker.Append(broker.Log(partition), record, transaction: 0);
+        }
+    }
+
+    public override void Flush()
+    {
+        lock (broker.Gate)
+        {
+            broker.Acknowledge();
+        }
+    }
+
+    public override void Dispose()
+    {
+    }
+}

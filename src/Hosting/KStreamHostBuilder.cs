@@ -1,0 +1,55 @@
+using Microsoft.Extensions.DependencyInjection;
+
+namespace KStreamSharp.Hosting;
+
+/// <summary>What a host runs: its flows, and the services that they are made of.</summary>
+public sealed class KStreamHostBuilder
+{
+    private readonly List<Func<IServiceProvider, IFlow>> _flows = [];
+
+    internal KStreamHostBuilder()
+    {
+    }
+
+    /// <summary>Services for flow classes. User code runs on several workers at once, so what it captures must be thread-safe.</summary>
+    public IServiceCollection Services { get; } = new ServiceCollection();
+
+    /// <summary>Adds a flow that was built by hand. The first flow added is the one that runs when none is named.</summary>
+    /// <param name="flow">The flow.</param>
+    public KStreamHostBuilder AddFlow(Dataflow flow)
+    {
+        ArgumentNullException.ThrowIfNull(flow);
+        _flows.Add(_ => new BuiltFlow(flow));
+        return this;
+    }
+
+    /// <summary>Adds a flow class, made by the container. The first flow added is the one that runs when none is named.</summary>
+    /// <typeparam name="TFlow">The class; its constructor takes services.</typeparam>
+    public KStreamHostBuilder AddFlow<TFlow>()
+        where TFlow : class, IFlow
+    {
+        _flows.Add(services => ActivatorUtilities.CreateInstance<TFlow>(services));
+        return this;
+    }
+
+    internal IReadOnlyList<IFlow> Build()
+    {
+        ServiceProvider services = Services.BuildServiceProvider();
+        IFlow[] flows = [.. _flows.Select(make => make(services))];
+        if (flows.Length == 0)
+        {
+            throw new FlowException("The host has no flow. Add one with AddFlow(...).");
+        }
+
+        return flows.GroupBy(flow => flow.Id).FirstOrDefault(group => group.Count() > 1) is { } twice
+            ? throw new FlowException($"The host has two flows '{twice.Key}'. Give each an id of its own.")
+            : flows;
+    }
+
+    private sealed class BuiltFlow(Dataflow flow) : IFlow
+    {
+        public string Id => flow.Id;
+
+        public Dataflow Build(FlowArguments arguments) => flow;
+    }
+}
