@@ -65,6 +65,7 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
         // 5
         foreach (Shard shard in touched)
         {
+            bool claim = !shard.Claimed;
             try
             {
                 shard.Apply(transaction.LastOffset(shard.Changelog) + 1, now);
@@ -75,7 +76,7 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
                 takeOverAgain(shard);
             }
 
-            parts.Reached?.Invoke("commit.5");
+            parts.Reached?.Invoke(claim ? "takeover.5" : "commit.5");
         }
 
         Interlocked.Add(ref parts.Counters.RecordsOut, records);

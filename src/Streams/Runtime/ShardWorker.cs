@@ -294,7 +294,13 @@ internal sealed class ShardWorker : IDisposable
                     moved |= FollowRun(shard, ledger);
                 }
             }
-            catch (Exception error) when (error is not (StreamException or BrokerException or InstanceStoppedException))
+            catch (BrokerException)
+            {
+                // In the middle of a record or a notification: states have moved, so this shard too must go back.
+                shard.Touched = true;
+                throw;
+            }
+            catch (Exception error) when (error is not (StreamException or InstanceStoppedException))
             {
                 throw new StreamException(
                     ExitCode.UserCode,

@@ -196,6 +196,9 @@ public sealed class EmbeddedBroker : Broker, IDisposable
 
     internal object Gate => _gate;
 
+    /// <summary>For tests: called with a writer's id and call before it is carried out (false) and after (true); what it throws is the call's answer.</summary>
+    internal Action<string, string, bool>? WriterFaults { get; set; }
+
     internal GroupCoordinator Groups => _groups;
 
     internal TransactionCoordinator Transactions => _transactions;

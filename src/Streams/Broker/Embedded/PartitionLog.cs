@@ -224,10 +224,18 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
         for (int i = first; i < old.Count; i++)
         {
             LogEntry entry = old[i];
-            if (entry.Offset >= stable || IsKept(entry))
+            if (entry.Offset < stable)
             {
-                Append(entry, entry.Key, entry.Value, entry.EncodedHeaders);
+                if (!IsKept(entry))
+                {
+                    continue;
+                }
+
+                // Its transaction is over, and the marker that says so goes: it must not look open again.
+                entry.Transaction = 0;
             }
+
+            Append(entry, entry.Key, entry.Value, entry.EncodedHeaders);
         }
 
         End = end;

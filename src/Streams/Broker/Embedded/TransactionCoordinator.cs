@@ -54,7 +54,15 @@ internal sealed class TransactionCoordinator(EmbeddedBroker broker, TimeProvider
     /// <exception cref="BrokerException">The writer is fenced, by a newer one or because its transaction timed out.</exception>
     public void Check(string id, int epoch) => Checked(id, epoch);
 
-    public void End(string id, int epoch, OpenTransaction transaction, bool commit) => End(Checked(id, epoch), transaction, commit);
+    /// <summary>Ends a transaction; the same end once more, after an answer that was lost, changes nothing.</summary>
+    public void End(string id, int epoch, OpenTransaction transaction, bool commit)
+    {
+        Identity identity = Checked(id, epoch);
+        if (identity.Open == transaction)
+        {
+            End(identity, transaction, commit);
+        }
+    }
 
     public bool IsPending(string group, TopicPartition partition) =>
         _identities.Values.Any(identity => identity.Open is { } open && open.Positions.Exists(position => position.Group == group && position.Partition == partition));
