@@ -492,7 +492,11 @@ internal sealed class ShardWorker : IDisposable
             return;
         }
 
-        _commit.Run(touched, TakeOverAgain);
+        _commit.Write(touched);
+
+        // What follows waits for the broker, which may be away for long: that is no step that hangs.
+        Volatile.Write(ref _turnBegan, 0);
+        _commit.Complete(touched, TakeOverAgain);
         _abortsInARow = 0;
         _touchedSince = 0;
         _recordsSince = 0;
