@@ -46,16 +46,16 @@ internal sealed class GroupCoordinator(TimeProvider time)
     {
         foreach (Group group in _groups.Values)
         {
-            EmbeddedGroupMember[] dead = [.. group.Members.Where(member => time.GetElapsedTime(member.PolledAt) >= member.Options.SessionTimeout)];
-            foreach (EmbeddedGroupMember member in dead)
+            bool taken = false;
+            for (int i = group.Members.Count - 1; i >= 0; i--)
             {
-                Remove(group, member);
-            }
-
-            bool taken = dead.Length > 0;
-            foreach (EmbeddedGroupMember member in group.Members)
-            {
-                if (member.Revoking.Count > 0 && time.GetElapsedTime(member.RevokingSince) >= member.Options.RevocationBudget)
+                EmbeddedGroupMember member = group.Members[i];
+                if (time.GetElapsedTime(member.PolledAt) >= member.Options.SessionTimeout)
+                {
+                    Remove(group, member);
+                    taken = true;
+                }
+                else if (member.Revoking.Count > 0 && time.GetElapsedTime(member.RevokingSince) >= member.Options.RevocationBudget)
                 {
                     Free(member, [.. member.Revoking]);
                     taken = true;
@@ -85,6 +85,7 @@ internal sealed class GroupCoordinator(TimeProvider time)
         // A static member that comes back has its partitions at once, without a rebalance; its former self is fenced.
         group.Members[group.Members.IndexOf(former)] = member;
         former.IsFenced = true;
+        former.Options.Voided([.. former.Owned]);
         int[] kept = [.. former.Owned.Except(former.Revoking).Order()];
         member.Owned.UnionWith(kept);
         if (kept.Length > 0)
