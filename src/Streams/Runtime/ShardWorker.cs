@@ -497,6 +497,7 @@ internal sealed class ShardWorker : IDisposable
         // What follows waits for the broker, which may be away for long: that is no step that hangs.
         Volatile.Write(ref _turnBegan, 0);
         _commit.Complete(touched, TakeOverAgain);
+        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
         _abortsInARow = 0;
         _touchedSince = 0;
         _recordsSince = 0;

@@ -46,16 +46,16 @@ internal sealed class GroupCoordinator(TimeProvider time)
     {
         foreach (Group group in _groups.Values)
         {
-            EmbeddedGroupMember[] dead = [.. group.Members.Where(member => time.GetElapsedTime(member.PolledAt) >= member.Options.SessionTimeout)];
-            foreach (EmbeddedGroupMember member in dead)
+            bool taken = false;
+            for (int i = group.Members.Count - 1; i >= 0; i--)
             {
-                Remove(group, member);
-            }
-
-            bool taken = dead.Length > 0;
-            foreach (EmbeddedGroupMember member in group.Members)
-            {
-                if (member.Revoking.Count > 0 && time.GetElapsedTime(member.RevokingSince) >= member.Options.RevocationBudget)
+                EmbeddedGroupMember member = group.Members[i];
+                if (time.GetElapsedTime(member.PolledAt) >= member.Options.SessionTimeout)
+                {
+                    Remove(group, member);
+                    taken = true;
+                }
+                else if (member.Revoking.Count > 0 && time.GetElapsedTime(member.RevokingSince) >= member.Options.RevocationBudget)
                 {
                     Free(member, [.. member.Revoking]);
                     taken = true;
@@ -85,13 +85,8 @@ internal sealed class GroupCoordinator(TimeProvider time)
         // A static member that comes back has its partitions at once, without a rebalance; its former self is fenced.
         group.Members[group.Members.IndexOf(former)] = member;
         former.IsFenced = true;
-        int[] kept = [.. former.Owned.Except(former.Revoking).Order()];
-        member.Owned.UnionWith(kept);
-        if (kept.Length > 0)
-        {
-            member.Events.Enqueue(new GroupEvent(GroupEventKind.Assigned, kept));
-        }
-
+        former.Options.Voided([.. former.Owned]);
+        member.Owned.UnionWith(former.Owned.Except(former.Revoking));
         if (former.Revoking.Count > 0)
         {
             Rebalance(group);
@@ -126,8 +121,7 @@ internal sealed class GroupCoordinator(TimeProvider time)
     private static void Free(EmbeddedGroupMember member, int[] partitions)
     {
         member.Options.Voided(partitions);
-        member.Owned.ExceptWith(partitions);
-        member.Revoking.ExceptWith(partitions);
+        member.Forget(partitions);
     }
 
     private static void Remove(Group group, EmbeddedGroupMember member)
@@ -161,24 +155,15 @@ internal sealed class GroupCoordinator(TimeProvider time)
                 }
 
                 member.Revoking.UnionWith(surplus);
-                member.Events.Enqueue(new GroupEvent(GroupEventKind.Revoking, surplus));
             }
         }
 
         Queue<int> free = new(Enumerable.Range(0, group.Partitions).Where(partition => !group.Members.Exists(member => member.Owned.Contains(partition))));
         foreach (EmbeddedGroupMember member in members)
         {
-            List<int> given = [];
             while (free.Count > 0 && member.Owned.Count - member.Revoking.Count < quota[member])
             {
-                int partition = free.Dequeue();
-                member.Owned.Add(partition);
-                given.Add(partition);
-            }
-
-            if (given.Count > 0)
-            {
-                member.Events.Enqueue(new GroupEvent(GroupEventKind.Assigned, given));
+                member.Owned.Add(free.Dequeue());
             }
         }
     }
@@ -199,6 +184,9 @@ internal sealed class GroupCoordinator(TimeProvider time)
 /// <summary>A member of a group of an embedded broker.</summary>
 internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinator groups, GroupCoordinator.Group group, GroupOptions options) : GroupMember
 {
+    private readonly HashSet<int> _told = [];
+    private readonly HashSet<int> _toldToRevoke = [];
+    private readonly HashSet<int> _taken = [];
     private int _knownGeneration = -1;
     private bool _isGone;
 
@@ -210,11 +198,11 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
 
     public long RevokingSince { get; set; }
 
+    /// <summary>What the group counts as this member's; the member itself may not have heard of it.</summary>
     public HashSet<int> Owned { get; } = [];
 
+    /// <summary>Which of it is to be given up.</summary>
     public HashSet<int> Revoking { get; } = [];
-
-    public Queue<GroupEvent> Events { get; } = [];
 
     /// <summary>The session timed out, or the member has left.</summary>
     public bool IsRemoved { get; set; }
@@ -264,9 +252,19 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
                 return Lose();
             }
 
+            groups.Release(group, this, Revoking.Except(_told));
             _knownGeneration = group.Generation;
-            return Events.TryDequeue(out GroupEvent? next) ? next : null;
+            return Next();
         }
+    }
+
+    /// <summary>The group has taken partitions away: released, or their budget was over. What was told of them is told back as lost.</summary>
+    internal void Forget(int[] partitions)
+    {
+        Owned.ExceptWith(partitions);
+        Revoking.ExceptWith(partitions);
+        _toldToRevoke.ExceptWith(partitions);
+        _taken.UnionWith(partitions.Where(_told.Remove));
     }
 
     public override void Release(IReadOnlyList<int> partitions)
@@ -275,6 +273,7 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
         {
             if (!IsRemoved && !IsFenced && !_isGone)
             {
+                _told.ExceptWith(partitions.Where(Revoking.Contains));
                 groups.Release(group, this, partitions);
             }
         }
@@ -299,13 +298,37 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
         _isGone = true;
     }
 
+    /// <summary>The difference between what the group says and what this member was told: told now, losses first.</summary>
+    private GroupEvent? Next()
+    {
+        if (_taken.Count > 0)
+        {
+            int[] lost = [.. _taken.Order()];
+            _taken.Clear();
+            return new GroupEvent(GroupEventKind.Lost, lost);
+        }
+
+        int[] revoking = [.. Revoking.Except(_toldToRevoke).Order()];
+        if (revoking.Length > 0)
+        {
+            _toldToRevoke.UnionWith(revoking);
+            return new GroupEvent(GroupEventKind.Revoking, revoking);
+        }
+
+        int[] assigned = [.. Owned.Except(_told).Order()];
+        _told.UnionWith(assigned);
+        return assigned.Length > 0 ? new GroupEvent(GroupEventKind.Assigned, assigned) : null;
+    }
+
     private GroupEvent? Lose()
     {
-        int[] lost = [.. Owned.Order()];
+        int[] lost = [.. _told.Union(_taken).Order()];
         Options.Voided(lost);
         Owned.Clear();
         Revoking.Clear();
-        Events.Clear();
+        _told.Clear();
+        _toldToRevoke.Clear();
+        _taken.Clear();
         IsRemoved = false;
         MemberId = "";
         _knownGeneration = -1;
