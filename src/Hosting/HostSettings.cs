@@ -25,6 +25,8 @@ internal sealed class HostSettings
         new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number(text) }),
     ];
 
+    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd)];
+
     private readonly Dictionary<Setting, Option<string?>> _options = All.ToDictionary(
         setting => setting, setting => new Option<string?>(setting.Name) { Description = setting.Help, HelpName = setting.HelpName });
 
@@ -33,23 +35,30 @@ internal sealed class HostSettings
     public IEnumerable<Option> Options => [.. _options.Values, UntilEnd];
 
     /// <exception cref="UsageException">A value cannot be used, or the configuration has an unknown name.</exception>
-    public StreamOptions Read(ParseResult parsed, IConfiguration configuration)
+    public StreamOptions Read(ParseResult parsed) => Read(Configuration(), setting => parsed.GetValue(_options[setting])) is var options && parsed.GetValue(UntilEnd)
+        ? options with { UntilEnd = true }
+        : options;
+
+    /// <summary>The options of the configuration alone.</summary>
+    /// <exception cref="UsageException">A value cannot be used, or the configuration has an unknown name.</exception>
+    public static StreamOptions Read(IConfiguration configuration) => Read(configuration, _ => null);
+
+    private static StreamOptions Read(IConfiguration configuration, Func<Setting, string?> commandLine)
     {
         IConfigurationSection section = configuration.GetSection(Section);
         foreach (IConfigurationSection entry in section.GetChildren())
         {
-            if (!All.Any(setting => setting.Key.Equals(entry.Key, StringComparison.OrdinalIgnoreCase)) && !entry.Key.Equals("UntilEnd", StringComparison.OrdinalIgnoreCase))
+            if (!Keys.Contains(entry.Key, StringComparer.OrdinalIgnoreCase))
             {
-                throw new UsageException($"The configuration has no setting {Section}:{entry.Key}. There are: {string.Join(", ", All.Select(setting => setting.Key).Append("UntilEnd"))}.");
+                throw new UsageException($"The configuration has no setting {Section}:{entry.Key}. There are: {string.Join(", ", Keys)}.");
             }
         }
 
-        StreamOptions options = new();
+        StreamOptions options = new() { UntilEnd = Flag(section[nameof(StreamOptions.UntilEnd)]) };
         foreach (Setting setting in All)
         {
-            string? given = parsed.GetValue(_options[setting]);
-            string? text = given ?? section[setting.Key];
-            if (text is null)
+            string? given = commandLine(setting);
+            if ((given ?? section[setting.Key]) is not { } text)
             {
                 continue;
             }
@@ -64,8 +73,29 @@ internal sealed class HostSettings
             }
         }
 
-        bool untilEnd = parsed.GetValue(UntilEnd) || (bool.TryParse(section["UntilEnd"], out bool configured) && configured);
-        return options with { UntilEnd = untilEnd };
+        options.Check();
+        return options;
+    }
+
+    private static bool Flag(string? text) => text is null || bool.TryParse(text, out bool _)
+        ? text is not null && bool.Parse(text)
+        : throw new UsageException($"{Section}:{nameof(StreamOptions.UntilEnd)} '{text}': true or false is needed.");
+
+    private static IConfigurationRoot Configuration()
+    {
+        try
+        {
+            return new ConfigurationBuilder()
+                .SetBasePath(AppContext.BaseDirectory)
+                .AddJsonFile("appsettings.json", optional: true)
+                .AddJsonFile(Path.Combine(Directory.GetCurrentDirectory(), "appsettings.json"), optional: true)
+                .AddEnvironmentVariables()
+                .Build();
+        }
+        catch (InvalidDataException error)
+        {
+            throw new UsageException($"{error.Message} {error.InnerException?.Message}".TrimEnd(), error);
+        }
     }
 
     private static int Number(string text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
