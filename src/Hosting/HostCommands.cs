@@ -43,10 +43,8 @@ internal sealed class HostCommands
     private void Add(IFlow flow)
     {
         HostSettings settings = new();
-        Option<string?> report = new("--report") { Description = "json: end the output with one line of figures", HelpName = "json" };
-        report.AcceptOnlyFromAmong("json");
-        Option<string> format = new("--format") { Description = "text, json or mermaid (default: text)", HelpName = "FORMAT", DefaultValueFactory = _ => "text" };
-        format.AcceptOnlyFromAmong("text", "json", "mermaid");
+        Option<string?> report = Choice("--report", "FORMAT", "end the output with one line of figures: json", "json");
+        Option<string?> format = Choice("--format", "FORMAT", "text (the default), json or mermaid", "text", "json", "mermaid");
         Command run = new(flow.Id, flow.Summary);
         Command describe = new(flow.Id, flow.Summary) { format };
         foreach (Option option in flow.Options.Concat(settings.Options))
@@ -61,12 +59,12 @@ internal sealed class HostCommands
             await new FlowRunner(flow, _output, _errors).RunAsync(parsed, settings.Read(parsed), parsed.GetValue(report) is not null);
             return (int)ExitCode.Ok;
         });
-        describe.SetAction(parsed => _output.Write(Describe(flow, new FlowArguments(parsed, settings.Read(parsed)), parsed.GetValue(format)!)));
+        describe.SetAction(parsed => _output.Write(Describe(flow, new FlowArguments(parsed, settings.Read(parsed)), parsed.GetValue(format))));
         _run.Subcommands.Add(run);
         _describe.Subcommands.Add(describe);
     }
 
-    private static string Describe(IFlow flow, FlowArguments arguments, string format)
+    private static string Describe(IFlow flow, FlowArguments arguments, string? format)
     {
         FlowDescription description = flow.Build(arguments).Describe(arguments.Options.AppId ?? flow.AppId(arguments));
         return format switch
@@ -75,6 +73,19 @@ internal sealed class HostCommands
             "mermaid" => description.ToMermaid(),
             _ => description.ToText(),
         };
+    }
+
+    private static Option<string?> Choice(string name, string helpName, string description, params string[] choices)
+    {
+        Option<string?> option = new(name) { Description = description, HelpName = helpName };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: { } text }] && !choices.Contains(text))
+            {
+                result.AddError($"{name} '{text}': it is {string.Join(" or ", choices)}.");
+            }
+        });
+        return option;
     }
 
     /// <summary>One line that says what is wrong and what there is instead.</summary>
@@ -95,8 +106,9 @@ internal sealed class HostCommands
                 : $"There is no flow '{stray}'. There are: {flows}.";
         }
 
-        return stray is null
-            ? parsed.Errors[0].Message
-            : $"{command.Parents.First().Name} {command.Name} has no {(stray.StartsWith('-') ? "option" : "argument")} '{stray}'. There are: {string.Join(", ", command.Options.Select(option => option.Name))}.";
+        string words = $"{command.Parents.First().Name} {command.Name}";
+        return stray is null ? parsed.Errors[0].Message
+            : stray.StartsWith('-') ? $"{words} has no option '{stray}'. There are: {string.Join(", ", command.Options.Select(option => option.Name))}."
+            : $"{words} takes options only; '{stray}' is none.";
     }
 }

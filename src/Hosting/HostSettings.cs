@@ -18,9 +18,9 @@ internal sealed class HostSettings
         new("--instance-id", "InstanceId", "NAME", "the instance (default: made once and kept in the state folder)", (options, text) => options with { InstanceId = text }),
         new("--state-dir", "StateDir", "DIR", "the folder of state and embedded broker (default: state)", (options, text) => options with { StateDir = text }),
         new("--workers", "Workers", "N", "threads that process records (default: cores)", (options, text) => options with { Workers = Number(text) }),
-        new("--shards", "Shards", "N", "shards of a new application (default: partitions of the inputs)", (options, text) => options with { Shards = Number(text) }),
+        new("--shards", "Shards", "N", "shards of a new application (default: partitions of the inputs; 4 for new topics)", (options, text) => options with { Shards = Number(text) }),
         new("--commit-interval", "CommitInterval", "TIME", "how often to commit, for example 100ms or 2s (default: 100ms)", (options, text) => options with { CommitInterval = Time(text) }),
-        new("--guarantee", "Guarantee", "exactly-once", "what holds for outputs after a failure (default: exactly-once)", (options, text) => options with { Guarantee = ParseGuarantee(text) }),
+        new("--guarantee", "Guarantee", "GUARANTEE", "what holds for outputs after a failure: exactly-once (the default) or at-least-once", (options, text) => options with { Guarantee = ParseGuarantee(text) }),
         new("--stall-timeout", "StallTimeout", "TIME", "how long a step may take before the process gives up (default: 5m)", (options, text) => options with { StallTimeout = Time(text) }),
         new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number(text) }),
     ];
@@ -122,7 +122,7 @@ internal sealed class HostSettings
     {
         "exactly-once" => Guarantee.ExactlyOnce,
         "at-least-once" => Guarantee.AtLeastOnce,
-        _ => throw new FormatException("there are exactly-once and at-least-once."),
+        _ => throw new FormatException("it is exactly-once or at-least-once."),
     };
 
     private sealed record Setting(string Name, string Key, string HelpName, string Help, Func<StreamOptions, string, StreamOptions> Apply);

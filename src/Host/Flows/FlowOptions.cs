@@ -6,20 +6,20 @@ namespace KStreamSharp.Flows;
 /// <summary>Options that say clearly what they take.</summary>
 internal static class FlowOptions
 {
-    public static Option<int> WholeNumber(string name, string helpName, string description, int min, int max, int ifMissing) => new(name)
+    public static Option<int?> WholeNumber(string name, string helpName, string description, int max, int? ifMissing) => new(name)
     {
         Description = description,
         HelpName = helpName,
-        DefaultValueFactory = _ => ifMissing,
+        DefaultValueFactory = ifMissing is null ? null : _ => ifMissing,
         CustomParser = result =>
         {
             string text = result.Tokens[0].Value;
-            if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= min && number <= max)
+            if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= 1 && number <= max)
             {
                 return number;
             }
 
-            result.AddError($"{name} '{text}': a whole number from {min} to {max} is needed.");
+            result.AddError($"{name} '{text}': a whole number from 1 to {max} is needed.");
             return ifMissing;
         },
     };

@@ -17,14 +17,14 @@ internal abstract class SizingFlow : IFlow
 
     private readonly Option<string> _input;
     private readonly Option<string> _output;
-    private readonly Option<int> _generate;
+    private readonly Option<int?> _generate;
 
     protected SizingFlow(string id)
     {
         Id = id;
-        _input = new("--input") { Description = "the topic to read (default: input)", HelpName = "TOPIC", DefaultValueFactory = _ => "input" };
-        _output = new("--output") { Description = $"the topic to write (default: {id}-output)", HelpName = "TOPIC", DefaultValueFactory = _ => $"{id}-output" };
-        _generate = FlowOptions.WholeNumber("--generate", "N", $"first write N records to the input: {KeyCount:N0} keys, values of {ValueBytes} bytes", 1, int.MaxValue, ifMissing: 0);
+        _input = new("--input") { Description = "the topic to read", HelpName = "TOPIC", DefaultValueFactory = _ => "input" };
+        _output = new("--output") { Description = "the topic to write", HelpName = "TOPIC", DefaultValueFactory = _ => $"{id}-output" };
+        _generate = FlowOptions.WholeNumber("--generate", "N", $"first write N records to the input: {KeyCount:N0} keys, values of {ValueBytes} bytes", int.MaxValue, ifMissing: null);
     }
 
     public string Id { get; }
@@ -42,7 +42,7 @@ internal abstract class SizingFlow : IFlow
         }
         catch (ArgumentException error)
         {
-            throw new UsageException(error.Message, error);
+            throw new UsageException(error.Message.Split(" (Parameter")[0], error);
         }
 
         return flow;
@@ -51,7 +51,7 @@ internal abstract class SizingFlow : IFlow
     public Task PrepareAsync(FlowRun run, CancellationToken stop)
     {
         string topic = run.Arguments.Value(_input)!;
-        int count = run.Arguments.Value(_generate);
+        int count = run.Arguments.Value(_generate) ?? 0;
         long room = new EmbeddedBrokerOptions().RetentionBytes / RecordBytesMax * run.Broker.PartitionCount(topic)!.Value;
         if (count > room)
         {

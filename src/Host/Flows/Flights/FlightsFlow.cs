@@ -14,7 +14,7 @@ internal sealed class FlightsFlow : IFlow
     private static readonly JsonSerializerOptions SummaryJson = new() { WriteIndented = true };
 
     private readonly Option<string?> _data = new("--data") { Description = "the flights, .csv or .csv.gz (default: January 2013, which comes with the host)", HelpName = "FILE" };
-    private readonly Option<int> _speed = FlowOptions.WholeNumber("--speed", "ROWS", $"flights replayed per second (default: {DefaultSpeed})", 1, 1_000_000, DefaultSpeed);
+    private readonly Option<int?> _speed = FlowOptions.WholeNumber("--speed", "ROWS", "flights replayed per second", 1_000_000, DefaultSpeed);
     private readonly Option<string?> _summary = new("--summary") { Description = "with --until-end: write the table to this file too, as JSON", HelpName = "FILE" };
     private readonly TimeProvider _time = TimeProvider.System;
     private Feed<FlightRow>? _feed;
@@ -74,7 +74,7 @@ internal sealed class FlightsFlow : IFlow
         }
 
         FlightsView view = new(_board!, () => _feed!.Loaded, _flights!.Rows.Count, _time);
-        Task replay = _feed!.ReplayAsync(run.Arguments.Value(_speed), _time, stop);
+        Task replay = _feed!.ReplayAsync(run.Arguments.Value(_speed)!.Value, _time, stop);
         if (run.OutputIsTerminal && AnsiConsole.Profile.Capabilities is { Ansi: true, Interactive: true })
         {
             using IDisposable held = run.HoldLog();

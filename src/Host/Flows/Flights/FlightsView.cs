@@ -68,7 +68,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<int> replayed, int to
     }
 
     private string Progress() =>
-        $"{board.ReplayTime:yyyy-MM-dd HH:mm}  {board.Flights:N0} of {total:N0} flights  {Rate():N0}/s  mean delay {Minutes(board.MeanDelay)} min";
+        $"{board.ReplayTime:yyyy-MM-dd HH:mm} UTC  {board.Flights:N0} of {total:N0} flights  {Rate():N0}/s  mean delay {Minutes(board.MeanDelay)} min";
 
     private double Rate()
     {
