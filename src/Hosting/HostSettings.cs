@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Numerics;
 using Microsoft.Extensions.Configuration;
 
 namespace KStreamSharp.Hosting;
@@ -17,12 +18,12 @@ internal sealed class HostSettings
         new("--app-id", "AppId", "NAME", "the application: group, internal topics, state folder (default: the flow's id)", (options, text) => options with { AppId = text }),
         new("--instance-id", "InstanceId", "NAME", "the instance (default: made once and kept in the state folder)", (options, text) => options with { InstanceId = text }),
         new("--state-dir", "StateDir", "DIR", "the folder of state and embedded broker (default: state)", (options, text) => options with { StateDir = text }),
-        new("--workers", "Workers", "N", "threads that process records (default: cores)", (options, text) => options with { Workers = Number(text) }),
-        new("--shards", "Shards", "N", "shards of a new application (default: partitions of the inputs; 4 for new topics)", (options, text) => options with { Shards = Number(text) }),
+        new("--workers", "Workers", "N", "threads that process records (default: cores)", (options, text) => options with { Workers = Number<int>(text) }),
+        new("--shards", "Shards", "N", "shards of a new application (default: partitions of the inputs; 4 for new topics)", (options, text) => options with { Shards = Number<int>(text) }),
         new("--commit-interval", "CommitInterval", "TIME", "how often to commit, for example 100ms or 2s (default: 100ms)", (options, text) => options with { CommitInterval = Time(text) }),
         new("--guarantee", "Guarantee", "GUARANTEE", "what holds for outputs after a failure: exactly-once (the default) or at-least-once", (options, text) => options with { Guarantee = ParseGuarantee(text) }),
         new("--stall-timeout", "StallTimeout", "TIME", "how long a step may take before the process gives up (default: 5m)", (options, text) => options with { StallTimeout = Time(text) }),
-        new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number(text) }),
+        new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number<long>(text) }),
     ];
 
     private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd)];
@@ -34,10 +35,13 @@ internal sealed class HostSettings
 
     public IEnumerable<Option> Options => [.. _options.Values, UntilEnd];
 
+    /// <summary>The options of a command line, and where it says nothing those of the configuration: null for the process's own.</summary>
     /// <exception cref="UsageException">A value cannot be used, or the configuration has an unknown name.</exception>
-    public StreamOptions Read(ParseResult parsed) => Read(Configuration(), setting => parsed.GetValue(_options[setting])) is var options && parsed.GetValue(UntilEnd)
-        ? options with { UntilEnd = true }
-        : options;
+    public StreamOptions Read(ParseResult parsed, IConfiguration? configuration = null)
+    {
+        StreamOptions options = Read(configuration ?? Configuration(), setting => parsed.GetValue(_options[setting]));
+        return parsed.GetValue(UntilEnd) ? options with { UntilEnd = true } : options;
+    }
 
     /// <summary>The options of the configuration alone.</summary>
     /// <exception cref="UsageException">A value cannot be used, or the configuration has an unknown name.</exception>
@@ -98,7 +102,8 @@ internal sealed class HostSettings
         }
     }
 
-    private static int Number(string text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+    private static T Number<T>(string text)
+        where T : IBinaryInteger<T> => T.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out T? number)
         ? number
         : throw new FormatException("a whole number is needed.");
 
@@ -107,7 +112,8 @@ internal sealed class HostSettings
         (string Unit, double Milliseconds)[] units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
         foreach ((string unit, double milliseconds) in units)
         {
-            if (text.EndsWith(unit, StringComparison.Ordinal) && double.TryParse(text[..^unit.Length], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number))
+            if (text.EndsWith(unit, StringComparison.Ordinal) && double.TryParse(text[..^unit.Length], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number)
+                && number * milliseconds < TimeSpan.MaxValue.TotalMilliseconds)
             {
                 return TimeSpan.FromMilliseconds(number * milliseconds);
             }

@@ -5,7 +5,7 @@ internal sealed class CopyFlow() : SizingFlow("copy")
 {
     public override string Summary => "Copies a topic: key, value, headers and timestamp as they are.";
 
-    protected override void Build(Dataflow flow, string input, string output) => flow
+    internal override void Build(Dataflow flow, string input, string output) => flow
         .Input("in", Topic.Records(input, Serde.Bytes, Serde.Bytes))
         .Output("out", Topic.Records(output, Serde.Bytes, Serde.Bytes));
 }

@@ -7,7 +7,7 @@ internal sealed class RekeyCountFlow() : SizingFlow("rekey-count")
 {
     public override string Summary => "Gives records new keys by a hash, repartitions and counts them.";
 
-    protected override void Build(Dataflow flow, string input, string output) => flow
+    internal override void Build(Dataflow flow, string input, string output) => flow
         .Input("in", Topic.Keyed(input, Serde.Bytes, Serde.Bytes))
         .KeyOn("rekey", (key, _) => NewKey(key), Serde.Utf8)
         .Repartition("by-new-key")

@@ -74,7 +74,7 @@ internal abstract class SizingFlow : IFlow
         return Task.CompletedTask;
     }
 
-    protected abstract void Build(Dataflow flow, string input, string output);
+    internal abstract void Build(Dataflow flow, string input, string output);
 
     /// <summary>Keys in an order that is mixed and always the same.</summary>
     private static byte[] Key(int i) => Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"key-{(long)i * 7919 % KeyCount:D5}"));

@@ -111,7 +111,7 @@ internal sealed class FlightsFlow : IFlow
             ["airline", "flights", "departed", "mean delay"],
             board.Airlines.Select(airline => new[]
             {
-                airline.Key, $"{airline.Value.Total.Flights:N0}", $"{airline.Value.Total.Departed:N0}", FlightsView.Minutes(airline.Value.Total.MeanDepDelay),
+                AirlineName.Of(airline.Key), $"{airline.Value.Total.Flights:N0}", $"{airline.Value.Total.Departed:N0}", FlightsView.Minutes(airline.Value.Total.MeanDepDelay),
             }).Append(["all", $"{board.Flights:N0}", $"{board.Airlines.Values.Sum(airline => airline.Total.Departed):N0}", FlightsView.Minutes(board.MeanDelay)]));
         output.WriteLine();
         foreach (News news in board.AllNews)
@@ -149,7 +149,7 @@ internal sealed class FlightsFlow : IFlow
             ["airline", "flights", "departed", "sum delay", "max delay", "min delay", "miles"],
             airlines.Select(airline => new[]
             {
-                airline.Key, $"{airline.Value.Flights:N0}", $"{airline.Value.Departed:N0}", $"{airline.Value.SumDepDelay:N0}", $"{airline.Value.MaxDepDelay:N0}", $"{airline.Value.MinDepDelay:N0}", $"{airline.Value.Distance:N0}",
+                AirlineName.Of(airline.Key), $"{airline.Value.Flights:N0}", $"{airline.Value.Departed:N0}", $"{airline.Value.SumDepDelay:N0}", $"{airline.Value.MaxDepDelay:N0}", $"{airline.Value.MinDepDelay:N0}", $"{airline.Value.Distance:N0}",
             }));
         run.Output.WriteLine();
         if (run.Arguments.Value(_summary) is { } path)

@@ -86,15 +86,15 @@ internal sealed class FlightsView(FlightsBoard board, Func<int> replayed, int to
 
     private Rows Picture()
     {
-        Table table = new Table().Border(TableBorder.Rounded).Title("Flights out of New York, 2013");
+        Table table = new Table().Border(TableBorder.Rounded).Title("Flights out of New York");
         table.AddColumn("Airline").AddColumn(new TableColumn("Flights").RightAligned()).AddColumn(new TableColumn("Mean delay").RightAligned());
-        table.AddColumn("Last flight").AddColumn("by");
+        table.AddColumn("Last flight").AddColumn("Plane");
         foreach ((string code, AirlineLine airline) in board.Airlines)
         {
             FlightWithPlane? last = airline.LastFlight;
             double? delay = airline.Total.MeanDepDelay;
             table.AddRow(
-                new Text(code, new Style(Color.Aqua)),
+                new Text(AirlineName.Of(code), new Style(Color.Aqua)),
                 new Text($"{airline.Total.Flights:N0}"),
                 new Text($"{Minutes(delay)} min", new Style(delay > 15 ? Color.Red : delay > 5 ? Color.Yellow : Color.Green)),
                 new Text(last is null ? "" : $"{last.Scheduled:MM-dd HH:mm}  {last.Carrier}{last.Flight} {last.Origin}-{last.Dest}"),
