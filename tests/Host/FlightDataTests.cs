@@ -69,7 +69,7 @@ public sealed class FlightDataTests : IDisposable
         FlightData.Read(_folder.Write("same.csv", Head + Row)).Claim(_folder.Path);
 
         UsageException error = Assert.Throws<UsageException>(() => FlightData.Read(_folder.Write("other.csv", Head + Row + Row)).Claim(_folder.Path));
-        Assert.Contains("holds the flights of first.csv (1 rows); other.csv (2 rows) is another file", error.Message, StringComparison.Ordinal);
+        Assert.Contains("holds the flights of first.csv (1 rows); other.csv (2 rows) is another file. Name the first by --data", error.Message, StringComparison.Ordinal);
         Assert.Contains("--state-dir", error.Message, StringComparison.Ordinal);
     }
 }

@@ -13,8 +13,6 @@ internal abstract class SizingFlow : IFlow
     private const int RecordBytesMax = 200;
     private const int BatchMax = 1_000;
 
-    private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(1);
-
     private readonly Option<string> _input;
     private readonly Option<string> _output;
     private readonly Option<int?> _generate;
@@ -59,16 +57,12 @@ internal abstract class SizingFlow : IFlow
         }
 
         byte[] value = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat("0123456789", ValueBytes / 10)));
-        long reported = TimeProvider.System.GetTimestamp();
+        Progress progress = new(run.Output, TimeProvider.System);
         for (int done = 0; done < count; done += BatchMax)
         {
             stop.ThrowIfCancellationRequested();
             run.Broker.Produce(topic, Enumerable.Range(done, Math.Min(BatchMax, count - done)).Select(i => new NewRecord(Key(i), value)));
-            if (TimeProvider.System.GetElapsedTime(reported) >= ReportEvery)
-            {
-                run.Output.WriteLine($"Generating: {done:N0} of {count:N0}");
-                reported = TimeProvider.System.GetTimestamp();
-            }
+            progress.Say($"Generating: {done:N0} of {count:N0}");
         }
 
         return Task.CompletedTask;

@@ -11,8 +11,6 @@ internal sealed class Feed<T>(EmbeddedBroker broker, KeyedTopic<string, T> topic
 {
     private const int BatchMax = 1_000;
 
-    private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(1);
-
     /// <summary>The rows that the topic has.</summary>
     public int Loaded { get; private set; } = (int)broker.EndOffsets(topic.Name);
 
@@ -37,16 +35,12 @@ internal sealed class Feed<T>(EmbeddedBroker broker, KeyedTopic<string, T> topic
             output.WriteLine($"Loading {topic.Name}: continuing after {Loaded:N0} of {rows.Count:N0}");
         }
 
-        long reported = time.GetTimestamp();
+        Progress progress = new(output, time);
         while (Left > 0)
         {
             stop.ThrowIfCancellationRequested();
             Load(BatchMax);
-            if (time.GetElapsedTime(reported) >= ReportEvery)
-            {
-                output.WriteLine($"Loading {topic.Name}: {Loaded:N0} of {rows.Count:N0}");
-                reported = time.GetTimestamp();
-            }
+            progress.Say($"Loading {topic.Name}: {Loaded:N0} of {rows.Count:N0}");
         }
     }
 

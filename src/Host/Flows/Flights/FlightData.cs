@@ -10,8 +10,9 @@ internal sealed record FlightData(string Name, string Hash, IReadOnlyList<Flight
     public static string DefaultPath { get; } = Path.Combine(AppContext.BaseDirectory, "Data", "flights-2013-01.csv.gz");
 
     /// <exception cref="UsageException">The file is missing or malformed; the message has its name and the line.</exception>
-    public static FlightData Read(string path)
+    public static FlightData Read(string path, Progress? progress = null)
     {
+        string name = Path.GetFileName(path);
         using CsvFile file = new(
             path,
             "year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay", "carrier",
@@ -22,9 +23,10 @@ internal sealed record FlightData(string Name, string Hash, IReadOnlyList<Flight
             rows.Add(new FlightRow(
                 file.Int(0), file.Int(1), file.Int(2), file.OptionalInt(3), file.Int(4), file.OptionalInt(5), file.OptionalInt(6), file.Int(7), file.OptionalInt(8), file.Text(9),
                 file.Int(10), file.OptionalText(11), file.Text(12), file.Text(13), file.OptionalInt(14), file.Int(15), file.Int(16), file.Int(17), file.Utc(18)));
+            progress?.Say($"Reading {name}: {rows.Count:N0} flights");
         }
 
-        return new FlightData(Path.GetFileName(path), file.Hash, [.. rows.OrderBy(row => row.Scheduled())]);
+        return new FlightData(name, file.Hash, [.. rows.OrderBy(row => row.Scheduled())]);
     }
 
     public static IReadOnlyList<PlaneRow> ReadPlanes()
@@ -56,7 +58,7 @@ internal sealed record FlightData(string Name, string Hash, IReadOnlyList<Flight
         else if (JsonSerializer.Deserialize<Note>(File.ReadAllText(path), JsonSerializerOptions.Web) is { } held && held.Sha256 != Hash)
         {
             throw new UsageException(
-                $"The state folder {stateDir} holds the flights of {held.Name} ({held.Rows:N0} rows); {Name} ({Rows.Count:N0} rows) is another file. Give it another folder by --state-dir, or leave --data out.");
+                $"The state folder {stateDir} holds the flights of {held.Name} ({held.Rows:N0} rows); {Name} ({Rows.Count:N0} rows) is another file. Name the first by --data, or give the second another folder by --state-dir.");
         }
     }
 

@@ -45,7 +45,7 @@ internal sealed class FlightsFlow : IFlow
             throw new UsageException($"--summary '{summary}': there is no such folder.");
         }
 
-        _flights = FlightData.Read(run.Arguments.Value(_data) ?? FlightData.DefaultPath);
+        _flights = FlightData.Read(run.Arguments.Value(_data) ?? FlightData.DefaultPath, new Progress(run.Output, _time));
         _flights.Claim(run.Arguments.Options.StateDir);
         _feed = new(run.Broker, FlightRow.Topic, _flights.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
         if (run.Arguments.Options.UntilEnd)
