@@ -46,6 +46,7 @@ internal sealed class EngineParts
 internal sealed class Counters
 {
     public long RecordsIn;
+    public long RecordsFromInputs;
     public long RecordsOut;
     public long RecordsSkipped;
     public long Commits;

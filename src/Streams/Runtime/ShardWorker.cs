@@ -332,6 +332,7 @@ internal sealed class ShardWorker : IDisposable
         }
 
         int records = 0;
+        int fromInputs = 0;
         while (NextSource(shard, ledger) is { } source)
         {
             if (_run.IsWanted && !source.Inlet.Step.IsRepartition && source.Next.Offset >= ledger.Ends.GetValueOrDefault(source.Partition))
@@ -343,6 +344,7 @@ internal sealed class ShardWorker : IDisposable
             Process(shard, source);
             source.Advance(Reader);
             records++;
+            fromInputs += source.Inlet.Step.IsRepartition ? 0 : 1;
             if (_lookAround && IsUrgent())
             {
                 break;
@@ -354,6 +356,7 @@ internal sealed class ShardWorker : IDisposable
             shard.Touched = true;
             _recordsSince += records;
             Interlocked.Add(ref _parts.Counters.RecordsIn, records);
+            Interlocked.Add(ref _parts.Counters.RecordsFromInputs, fromInputs);
             if (_parts.Counters.FirstRecordAt == 0)
             {
                 Interlocked.CompareExchange(ref _parts.Counters.FirstRecordAt, _parts.Time.GetTimestamp(), 0);

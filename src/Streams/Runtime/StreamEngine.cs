@@ -46,6 +46,7 @@ public sealed class StreamEngine : IDisposable
     public EngineStatus Status => _instance?.Status ?? new EngineStatus
     {
         RecordsIn = 0,
+        RecordsFromInputs = 0,
         RecordsOut = 0,
         RecordsSkipped = 0,
         Commits = 0,

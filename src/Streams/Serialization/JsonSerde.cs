@@ -20,7 +20,12 @@ internal sealed class JsonSerde<T> : Serde<T>
 
     private readonly JsonSerializerOptions _options;
 
-    public JsonSerde(JsonSerializerOptions options) => _options = options;
+    public JsonSerde(JsonSerializerOptions options)
+    {
+        // The serializer would do so at the first use; the check of states comes before it.
+        options.MakeReadOnly(populateMissingResolver: true);
+        _options = options;
+    }
 
     public override void Serialize(T value, IBufferWriter<byte> output, in SerdeContext context)
     {
