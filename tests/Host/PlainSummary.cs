@@ -7,9 +7,11 @@ namespace KStreamSharp.Tests;
 /// <summary>The table per airline computed straight from the file, by other code than the flow's.</summary>
 internal static class PlainSummary
 {
-    public static SortedDictionary<string, AirlineSummary> OfJanuary()
+    public static SortedDictionary<string, AirlineSummary> OfJanuary() => Of(FlightData.DefaultPath);
+
+    public static SortedDictionary<string, AirlineSummary> Of(string path)
     {
-        using StreamReader reader = new(new GZipStream(File.OpenRead(FlightData.DefaultPath), CompressionMode.Decompress));
+        using StreamReader reader = new(new GZipStream(File.OpenRead(path), CompressionMode.Decompress));
         string[] head = reader.ReadLine()!.Split(',');
         int carrier = Array.IndexOf(head, "carrier");
         int delay = Array.IndexOf(head, "dep_delay");

@@ -36,6 +36,9 @@ internal sealed class Cluster : IDisposable
 
     public EmbeddedBroker Broker { get; }
 
+    /// <summary>Few, so that a test of few records has many turns.</summary>
+    public int RecordsPerTurnMax { get; init; } = 7;
+
     public List<Member> Members { get; } = [];
 
     /// <summary>Whether instances are to end when the inputs that there are now have been processed.</summary>
@@ -108,6 +111,8 @@ internal sealed class Cluster : IDisposable
     {
         private string _folder = folder;
 
+        public string Name => name;
+
         public Instance? Instance { get; private set; }
 
         public bool IsUp => Instance is not null;
@@ -132,7 +137,7 @@ internal sealed class Cluster : IDisposable
                     SessionTimeout = TimeSpan.FromSeconds(2),
                     RevocationBudget = TimeSpan.FromSeconds(1),
                     TransactionTimeout = TimeSpan.FromSeconds(1),
-                    RecordsPerTurnMax = 7,
+                    RecordsPerTurnMax = cluster.RecordsPerTurnMax,
                 },
                 logging: null,
                 cluster.Clock,
