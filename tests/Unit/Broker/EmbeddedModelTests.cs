@@ -37,7 +37,7 @@ public class EmbeddedModelTests
                     pair.Compare();
                 }
             },
-            iter: 300,
+            iter: 100,
             threads: 1);
 
     [Fact]
@@ -87,7 +87,7 @@ public class EmbeddedModelTests
                     Assert.Equal(ends, (broker.EndOffset(topic, true), broker.EndOffset(topic, false)));
                 }
             },
-            iter: 500,
+            iter: 200,
             threads: 1);
 
     private static List<(string, string?)> Fold(EmbeddedBroker broker)
