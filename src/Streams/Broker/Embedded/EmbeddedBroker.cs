@@ -475,7 +475,8 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         if (_journal is not null)
         {
             _journal.Flush();
-            if (_journal.Length > JournalSlack && _journal.Length > JournalSlack + (2 * _topics.Values.Sum(topic => topic.Logs.Sum(log => log.Bytes))))
+            if (_journal.Length > JournalSlack + (2 * _journal.LengthRewritten)
+                && _journal.Length > JournalSlack + (2 * _topics.Values.Sum(topic => topic.Logs.Sum(log => log.Bytes))))
             {
                 _journal.Rewrite(append => JournalFormat.WriteAll(_journal.Frame, append, _topics.Values, _offsets, _transactions));
             }

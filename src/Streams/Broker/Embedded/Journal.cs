@@ -40,6 +40,9 @@ internal sealed class Journal : IDisposable
 
     public long Length => _file.Position;
 
+    /// <summary>The length after the last <see cref="Rewrite"/>; 0 before the first.</summary>
+    public long LengthRewritten { get; private set; }
+
     /// <exception cref="StreamException">The folder is in use or cannot be written, or the journal is damaged, foreign or newer.</exception>
     public static Journal Open(string folder, Action<BinaryReader> replay)
     {
@@ -91,7 +94,7 @@ internal sealed class Journal : IDisposable
         _file.Dispose();
         File.Move(_path + ".new", _path, overwrite: true);
         _file = new(_path, FileMode.Open, FileAccess.ReadWrite, FileShare.Read, 1 << 16);
-        _file.Seek(0, SeekOrigin.End);
+        LengthRewritten = _file.Seek(0, SeekOrigin.End);
     });
 
     public void Dispose()
