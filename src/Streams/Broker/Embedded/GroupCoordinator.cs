@@ -104,7 +104,8 @@ internal sealed class GroupCoordinator(TimeProvider time)
         int[] released = [.. partitions.Where(member.Revoking.Contains)];
         if (released.Length > 0)
         {
-            Free(member, released);
+            member.Options.Voided(released);
+            member.News.Release(released);
             Rebalance(group);
         }
     }
@@ -121,7 +122,7 @@ internal sealed class GroupCoordinator(TimeProvider time)
     private static void Free(EmbeddedGroupMember member, int[] partitions)
     {
         member.Options.Voided(partitions);
-        member.Forget(partitions);
+        member.News.Take(partitions);
     }
 
     private static void Remove(Group group, EmbeddedGroupMember member)
@@ -184,9 +185,6 @@ internal sealed class GroupCoordinator(TimeProvider time)
 /// <summary>A member of a group of an embedded broker.</summary>
 internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinator groups, GroupCoordinator.Group group, GroupOptions options) : GroupMember
 {
-    private readonly HashSet<int> _told = [];
-    private readonly HashSet<int> _toldToRevoke = [];
-    private readonly HashSet<int> _taken = [];
     private int _knownGeneration = -1;
     private bool _isGone;
 
@@ -198,11 +196,11 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
 
     public long RevokingSince { get; set; }
 
-    /// <summary>What the group counts as this member's; the member itself may not have heard of it.</summary>
-    public HashSet<int> Owned { get; } = [];
+    public GroupNews News { get; } = new();
 
-    /// <summary>Which of it is to be given up.</summary>
-    public HashSet<int> Revoking { get; } = [];
+    public HashSet<int> Owned => News.Owned;
+
+    public HashSet<int> Revoking => News.Revoking;
 
     /// <summary>The session timed out, or the member has left.</summary>
     public bool IsRemoved { get; set; }
@@ -252,19 +250,10 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
                 return Lose();
             }
 
-            groups.Release(group, this, Revoking.Except(_told));
+            groups.Release(group, this, News.RevokingUntold);
             _knownGeneration = group.Generation;
-            return Next();
+            return News.Next();
         }
-    }
-
-    /// <summary>The group has taken partitions away: released, or their budget was over. What was told of them is told back as lost.</summary>
-    internal void Forget(int[] partitions)
-    {
-        Owned.ExceptWith(partitions);
-        Revoking.ExceptWith(partitions);
-        _toldToRevoke.ExceptWith(partitions);
-        _taken.UnionWith(partitions.Where(_told.Remove));
     }
 
     public override void Release(IReadOnlyList<int> partitions)
@@ -273,7 +262,6 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
         {
             if (!IsRemoved && !IsFenced && !_isGone)
             {
-                _told.ExceptWith(partitions.Where(Revoking.Contains));
                 groups.Release(group, this, partitions);
             }
         }
@@ -298,40 +286,13 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
         _isGone = true;
     }
 
-    /// <summary>The difference between what the group says and what this member was told: told now, losses first.</summary>
-    private GroupEvent? Next()
-    {
-        if (_taken.Count > 0)
-        {
-            int[] lost = [.. _taken.Order()];
-            _taken.Clear();
-            return new GroupEvent(GroupEventKind.Lost, lost);
-        }
-
-        int[] revoking = [.. Revoking.Except(_toldToRevoke).Order()];
-        if (revoking.Length > 0)
-        {
-            _toldToRevoke.UnionWith(revoking);
-            return new GroupEvent(GroupEventKind.Revoking, revoking);
-        }
-
-        int[] assigned = [.. Owned.Except(_told).Order()];
-        _told.UnionWith(assigned);
-        return assigned.Length > 0 ? new GroupEvent(GroupEventKind.Assigned, assigned) : null;
-    }
-
     private GroupEvent? Lose()
     {
-        int[] lost = [.. _told.Union(_taken).Order()];
-        Options.Voided(lost);
-        Owned.Clear();
-        Revoking.Clear();
-        _told.Clear();
-        _toldToRevoke.Clear();
-        _taken.Clear();
+        Options.Voided([.. Owned]);
+        News.TakeAll();
         IsRemoved = false;
         MemberId = "";
         _knownGeneration = -1;
-        return lost.Length > 0 ? new GroupEvent(GroupEventKind.Lost, lost) : null;
+        return News.Next();
     }
 }
