@@ -8,6 +8,11 @@ public sealed partial class Stream<T>
     /// <param name="key">Makes the key of an item.</param>
     /// <param name="keySerde">The serde of the keys; null for <see cref="Serde.For{T}"/>.</param>
     /// <exception cref="FlowException">The id cannot be used, or the keys would be tasks.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, long&gt; counts = lines.FlatMap("words", line =&gt; line.Split(' ')).CountFinal("count", word =&gt; word);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, long> CountFinal<TKey>(string id, Func<T, TKey> key, Serde<TKey>? keySerde = null)
     {
         ArgumentNullException.ThrowIfNull(key);

@@ -9,7 +9,12 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// values of a key whatever partitioner wrote the input. The engine does it by itself where the key has changed.
     /// </summary>
     /// <param name="id">The step's id, unique in the flow; the topic is named <c>application-id.repartition</c>.</param>
-    /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <exception cref="FlowException">The id cannot be used, or the serdes cannot give keys and values back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, (int, string)&gt; rows = temps.Repartition("by-hash").Join("rows", names.Repartition("names-by-hash"));
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TValue> Repartition(string id)
     {
         RepartitionStep.CheckPlain(Flow, id);
@@ -43,8 +48,8 @@ internal static class RepartitionStep
 
     public static KeyedStream<TKey, TValue> Add<TKey, TValue>(KeyedStream<TKey, TValue> stream, string id, string reason)
     {
-        Serde<TKey> key = stream.KeySerde;
-        Serde<TValue> value = stream.ValueSerde;
+        Serde<TKey> key = Dataflow.CheckedTravel(id, "keys", stream.KeySerde);
+        Serde<TValue> value = Dataflow.CheckedTravel(id, "values", stream.ValueSerde);
         Outlet<Keyed<TKey, TValue>> outlet = AddCore(
             stream.Outlet, id, reason, topic => new KeyedEncoder<TKey, TValue>(topic, key, value), topic => new KeyedDecoder<TKey, TValue>(topic, key, value));
         return new(outlet, key, value, keyChangedBy: null);
