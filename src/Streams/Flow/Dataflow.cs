@@ -156,10 +156,7 @@ public sealed class Dataflow
             CheckId(step.Id, "step");
         }
 
-        if (_ids.Contains(step.Id))
-        {
-            throw new FlowException($"Step '{step.Id}' exists twice in flow '{Id}'. Give each step an id of its own.");
-        }
+        CheckFree(step.Id);
 
         foreach (Outlet upstream in step.Upstreams)
         {
@@ -173,6 +170,20 @@ public sealed class Dataflow
         {
             outlet.Step = step;
         }
+    }
+
+    /// <summary>For steps that are made of several: the id is checked before the first part is added.</summary>
+    internal void CheckNew(string id)
+    {
+        CheckId(id, "step");
+        CheckFree(id);
+    }
+
+    /// <summary>Takes an id for a step of which only the parts are in the flow.</summary>
+    internal void Reserve(string id)
+    {
+        CheckNew(id);
+        _ids.Add(id);
     }
 
     internal void CheckOwn(string id, Outlet upstream)
@@ -227,6 +238,14 @@ public sealed class Dataflow
         if (id.Length > 100 || !id.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-'))
         {
             throw new FlowException($"'{id}' is no id for a {what}: up to 100 letters, digits, '_' and '-' (dots separate the parts of internal names).");
+        }
+    }
+
+    private void CheckFree(string id)
+    {
+        if (_ids.Contains(id))
+        {
+            throw new FlowException($"Step '{id}' exists twice in flow '{Id}'. Give each step an id of its own.");
         }
     }
 

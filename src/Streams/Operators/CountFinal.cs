@@ -17,7 +17,7 @@ public sealed partial class Stream<T>
     {
         ArgumentNullException.ThrowIfNull(key);
         Dataflow.RefuseTasks(id, typeof(TKey));
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         Outlet<Keyed<TKey, bool>> keyed = new(Flow);
         Outlet<T> upstream = Outlet;
         Flow.AddStep(

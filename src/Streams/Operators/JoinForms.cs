@@ -16,7 +16,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// </example>
     public KeyedStream<TKey, (TValue, TSecond)> Join<TSecond>(string id, KeyedStream<TKey, TSecond> second, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this)];
         return JoinStep.Add<TKey, (TValue, TSecond)>(id, "join", KeySerde, insert, JoinEmit.Complete, sides, static (row, _) => ((TValue)row[0]!, (TSecond)row[1]!));
     }
@@ -34,7 +34,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// </example>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>)> JoinFinal<TSecond>(string id, KeyedStream<TKey, TSecond> second, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>)>(id, "join_final", KeySerde, insert, JoinEmit.Final, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1)));
     }
@@ -52,7 +52,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// </example>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>)> JoinRunning<TSecond>(string id, KeyedStream<TKey, TSecond> second, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>)>(id, "join_running", KeySerde, insert, JoinEmit.Running, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1)));
     }
@@ -67,7 +67,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (TValue, TSecond, TThird)> Join<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this)];
         return JoinStep.Add<TKey, (TValue, TSecond, TThird)>(id, "join", KeySerde, insert, JoinEmit.Complete, sides, static (row, _) => ((TValue)row[0]!, (TSecond)row[1]!, (TThird)row[2]!));
     }
@@ -82,7 +82,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)> JoinFinal<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)>(id, "join_final", KeySerde, insert, JoinEmit.Final, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1), JoinStep.Side<TThird>(row, present, 2)));
     }
@@ -97,7 +97,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)> JoinRunning<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)>(id, "join_running", KeySerde, insert, JoinEmit.Running, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1), JoinStep.Side<TThird>(row, present, 2)));
     }
@@ -114,7 +114,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (TValue, TSecond, TThird, TFourth)> Join<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this), JoinSide<TKey>.Of(id, 3, fourth, this)];
         return JoinStep.Add<TKey, (TValue, TSecond, TThird, TFourth)>(id, "join", KeySerde, insert, JoinEmit.Complete, sides, static (row, _) => ((TValue)row[0]!, (TSecond)row[1]!, (TThird)row[2]!, (TFourth)row[3]!));
     }
@@ -131,7 +131,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)> JoinFinal<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this), JoinSide<TKey>.Of(id, 3, fourth, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)>(id, "join_final", KeySerde, insert, JoinEmit.Final, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1), JoinStep.Side<TThird>(row, present, 2), JoinStep.Side<TFourth>(row, present, 3)));
     }
@@ -148,7 +148,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)> JoinRunning<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this), JoinSide<TKey>.Of(id, 3, fourth, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)>(id, "join_running", KeySerde, insert, JoinEmit.Running, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1), JoinStep.Side<TThird>(row, present, 2), JoinStep.Side<TFourth>(row, present, 3)));
     }
@@ -162,7 +162,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     public KeyedStream<TKey, IReadOnlyList<TValue>> Join(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other, this))];
         return JoinStep.Add<TKey, IReadOnlyList<TValue>>(id, "join", KeySerde, insert, JoinEmit.Complete, sides, static (row, _) => [.. row.Select(static value => (TValue)value!)]);
     }
@@ -176,7 +176,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     public KeyedStream<TKey, IReadOnlyList<Side<TValue>>> JoinFinal(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other, this))];
         return JoinStep.Add<TKey, IReadOnlyList<Side<TValue>>>(id, "join_final", KeySerde, insert, JoinEmit.Final, sides, static (row, present) => [.. row.Select((_, side) => JoinStep.Side<TValue>(row, present, side))]);
     }
@@ -190,7 +190,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     public KeyedStream<TKey, IReadOnlyList<Side<TValue>>> JoinRunning(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other, this))];
         return JoinStep.Add<TKey, IReadOnlyList<Side<TValue>>>(id, "join_running", KeySerde, insert, JoinEmit.Running, sides, static (row, present) => [.. row.Select((_, side) => JoinStep.Side<TValue>(row, present, side))]);
     }

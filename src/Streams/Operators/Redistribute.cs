@@ -16,7 +16,7 @@ public sealed partial class Stream<T>
     /// </example>
     public Stream<T> Redistribute(string id, Serde<T>? valueSerde = null)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.Reserve(id);
         Serde<T> serde = Dataflow.CheckedTravel(id, "items", valueSerde ?? Serde.For<T>());
         return new(RepartitionStep.AddCore(
             Outlet, $"{id}.repartition", $"step '{id}' spreads the items over all shards", topic => new SpreadingEncoder<T>(topic, serde), topic => new ValueDecoder<T>(topic, serde)));

@@ -17,7 +17,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// </example>
     public KeyedStream<TKey, TValue> Repartition(string id)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.Reserve(id);
         return RepartitionStep.Add(this, $"{id}.repartition", $"step '{id}' asks for it");
     }
 }
@@ -28,24 +28,6 @@ public sealed partial class KeyedStream<TKey, TValue>
 /// </summary>
 internal static class RepartitionStep
 {
-    public static void CheckPlain(Dataflow flow, string id)
-    {
-        if (id?.Contains('.') == true)
-        {
-            throw new FlowException($"'{id}' is no id for a step: up to 100 letters, digits, '_' and '-' (dots separate the parts of internal names).");
-        }
-
-        if (string.IsNullOrEmpty(id))
-        {
-            throw new FlowException("A step needs an id; it is empty.");
-        }
-
-        if (flow.Steps.Any(step => step.Id == id))
-        {
-            throw new FlowException($"Step '{id}' exists twice in flow '{flow.Id}'. Give each step an id of its own.");
-        }
-    }
-
     public static KeyedStream<TKey, TValue> Add<TKey, TValue>(KeyedStream<TKey, TValue> stream, string id, string reason)
     {
         Serde<TKey> key = Dataflow.CheckedTravel(id, "keys", stream.KeySerde);

@@ -50,7 +50,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     internal KeyedStream<TKey, TOut> AddStateful<TOut>(string id, string name, Type state, StatefulKind<TKey, TValue, TOut> kind)
     {
         Dataflow.RefuseTasks(id, typeof(TOut));
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         KeyedStream<TKey, TValue> upstream = Partitioned(id);
         Serde<TKey> keySerde = Dataflow.CheckedTravel(id, "keys", KeySerde);
         return new(
