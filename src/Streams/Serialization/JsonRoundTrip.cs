@@ -25,7 +25,7 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
     public string? WhyNot(Type type)
     {
         type = Nullable.GetUnderlyingType(type) ?? type;
-        if (!_seen.Add(type) || typeof(JsonNode).IsAssignableFrom(type))
+        if (!_seen.Add(type) || typeof(JsonNode).IsAssignableFrom(type) || options.Converters.Any(converter => converter.CanConvert(type)))
         {
             return null;
         }
@@ -35,7 +35,8 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
             return "an object comes back as a JsonElement, whatever it was";
         }
 
-        if (typeof(Delegate).IsAssignableFrom(type) || typeof(MemberInfo).IsAssignableFrom(type) || type.IsPointer || type == typeof(nint) || type == typeof(nuint))
+        if (typeof(Delegate).IsAssignableFrom(type) || typeof(MemberInfo).IsAssignableFrom(type) || type.IsPointer
+            || type == typeof(nint) || type == typeof(nuint) || (type.IsArray && type.GetArrayRank() > 1))
         {
             return $"{TypeName.Of(type)} cannot be written as JSON";
         }
