@@ -9,10 +9,15 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="second">The second side, of the same flow. This stream is the first.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, (int Celsius, string Name)&gt; rows = temps.Join("rows", names);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, (TValue, TSecond)> Join<TSecond>(string id, KeyedStream<TKey, TSecond> second, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this)];
         return JoinStep.Add<TKey, (TValue, TSecond)>(id, "join", KeySerde, insert, JoinEmit.Complete, sides, static (row, _) => ((TValue)row[0]!, (TSecond)row[1]!));
     }
 
@@ -22,10 +27,15 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="second">The second side, of the same flow. This stream is the first.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, (Side&lt;int&gt; Celsius, Side&lt;string&gt; Name)&gt; rows = temps.JoinFinal("rows", names);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>)> JoinFinal<TSecond>(string id, KeyedStream<TKey, TSecond> second, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>)>(id, "join_final", KeySerde, insert, JoinEmit.Final, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1)));
     }
 
@@ -35,10 +45,15 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="second">The second side, of the same flow. This stream is the first.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, (Side&lt;int&gt; Celsius, Side&lt;string&gt; Name)&gt; rows = temps.JoinRunning("rows", names);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>)> JoinRunning<TSecond>(string id, KeyedStream<TKey, TSecond> second, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>)>(id, "join_running", KeySerde, insert, JoinEmit.Running, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1)));
     }
 
@@ -52,8 +67,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (TValue, TSecond, TThird)> Join<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second), JoinSide<TKey>.Of(id, 2, third)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this)];
         return JoinStep.Add<TKey, (TValue, TSecond, TThird)>(id, "join", KeySerde, insert, JoinEmit.Complete, sides, static (row, _) => ((TValue)row[0]!, (TSecond)row[1]!, (TThird)row[2]!));
     }
 
@@ -67,8 +82,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)> JoinFinal<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second), JoinSide<TKey>.Of(id, 2, third)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)>(id, "join_final", KeySerde, insert, JoinEmit.Final, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1), JoinStep.Side<TThird>(row, present, 2)));
     }
 
@@ -82,8 +97,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)> JoinRunning<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second), JoinSide<TKey>.Of(id, 2, third)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)>(id, "join_running", KeySerde, insert, JoinEmit.Running, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1), JoinStep.Side<TThird>(row, present, 2)));
     }
 
@@ -99,8 +114,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (TValue, TSecond, TThird, TFourth)> Join<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second), JoinSide<TKey>.Of(id, 2, third), JoinSide<TKey>.Of(id, 3, fourth)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this), JoinSide<TKey>.Of(id, 3, fourth, this)];
         return JoinStep.Add<TKey, (TValue, TSecond, TThird, TFourth)>(id, "join", KeySerde, insert, JoinEmit.Complete, sides, static (row, _) => ((TValue)row[0]!, (TSecond)row[1]!, (TThird)row[2]!, (TFourth)row[3]!));
     }
 
@@ -116,8 +131,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)> JoinFinal<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second), JoinSide<TKey>.Of(id, 2, third), JoinSide<TKey>.Of(id, 3, fourth)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this), JoinSide<TKey>.Of(id, 3, fourth, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)>(id, "join_final", KeySerde, insert, JoinEmit.Final, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1), JoinStep.Side<TThird>(row, present, 2), JoinStep.Side<TFourth>(row, present, 3)));
     }
 
@@ -133,8 +148,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)> JoinRunning<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), JoinSide<TKey>.Of(id, 1, second), JoinSide<TKey>.Of(id, 2, third), JoinSide<TKey>.Of(id, 3, fourth)];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), JoinSide<TKey>.Of(id, 1, second, this), JoinSide<TKey>.Of(id, 2, third, this), JoinSide<TKey>.Of(id, 3, fourth, this)];
         return JoinStep.Add<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)>(id, "join_running", KeySerde, insert, JoinEmit.Running, sides, static (row, present) => (JoinStep.Side<TValue>(row, present, 0), JoinStep.Side<TSecond>(row, present, 1), JoinStep.Side<TThird>(row, present, 2), JoinStep.Side<TFourth>(row, present, 3)));
     }
 
@@ -147,8 +162,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     public KeyedStream<TKey, IReadOnlyList<TValue>> Join(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other))];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other, this))];
         return JoinStep.Add<TKey, IReadOnlyList<TValue>>(id, "join", KeySerde, insert, JoinEmit.Complete, sides, static (row, _) => [.. row.Select(static value => (TValue)value!)]);
     }
 
@@ -161,8 +176,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     public KeyedStream<TKey, IReadOnlyList<Side<TValue>>> JoinFinal(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other))];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other, this))];
         return JoinStep.Add<TKey, IReadOnlyList<Side<TValue>>>(id, "join_final", KeySerde, insert, JoinEmit.Final, sides, static (row, present) => [.. row.Select((_, side) => JoinStep.Side<TValue>(row, present, side))]);
     }
 
@@ -175,8 +190,8 @@ public sealed partial class KeyedStream<TKey, TValue>
     public KeyedStream<TKey, IReadOnlyList<Side<TValue>>> JoinRunning(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);
-        RepartitionStep.CheckPlain(Flow, id);
-        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other))];
+        Flow.CheckNew(id);
+        JoinSide<TKey>[] sides = [JoinSide<TKey>.Of(id, 0, this, this), .. others.Select((other, index) => JoinSide<TKey>.Of(id, index + 1, other, this))];
         return JoinStep.Add<TKey, IReadOnlyList<Side<TValue>>>(id, "join_running", KeySerde, insert, JoinEmit.Running, sides, static (row, present) => [.. row.Select((_, side) => JoinStep.Side<TValue>(row, present, side))]);
     }
 }
