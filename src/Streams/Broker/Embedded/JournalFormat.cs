@@ -167,8 +167,6 @@ internal static class JournalFormat
             }
         }
 
-        
-
         private void ReplayEntry(BinaryReader frame)
         {
             PartitionLog log = Log(ReadPartition(frame));
