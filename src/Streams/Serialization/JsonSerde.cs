@@ -16,7 +16,7 @@ internal sealed class JsonSerde<T> : Serde<T>
     });
 
     [ThreadStatic]
-    private static Utf8JsonWriter? s_writer;
+    private static Utf8JsonWriter? Writer;
 
     private readonly JsonSerializerOptions _options;
 
@@ -29,7 +29,7 @@ internal sealed class JsonSerde<T> : Serde<T>
 
     public override void Serialize(T value, IBufferWriter<byte> output, in SerdeContext context)
     {
-        Utf8JsonWriter writer = s_writer ??= new Utf8JsonWriter(output, new JsonWriterOptions { SkipValidation = true });
+        Utf8JsonWriter writer = Writer ??= new Utf8JsonWriter(output, new JsonWriterOptions { SkipValidation = true });
         writer.Reset(output);
         JsonSerializer.Serialize(writer, value, _options);
         writer.Flush();
