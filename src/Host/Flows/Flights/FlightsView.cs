@@ -78,10 +78,11 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
 
         return board.ReplayTime is not { } at
             ? "Waiting for the first flight"
-            : $"{at:yyyy-MM-dd HH:mm} UTC  {board.Flights:N0} of {total:N0} flights  {Rate():N0}/s  mean delay {Minutes(board.MeanDelay)} min";
+            : $"{at:yyyy-MM-dd HH:mm} UTC  {board.Flights:N0} of {total:N0} flights  {(Rate() is { } rate ? $"{rate:N0}/s  " : "")}mean delay {Minutes(board.MeanDelay)} min";
     }
 
-    private double Rate()
+    /// <summary>Flights per second over the last two seconds; null at first.</summary>
+    private double? Rate()
     {
         long now = time.GetTimestamp();
         _pace.Enqueue((now, board.Flights));
@@ -92,7 +93,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
 
         (long at, long flights) = _pace.Peek();
         double seconds = time.GetElapsedTime(at, now).TotalSeconds;
-        return seconds > 0 ? (board.Flights - flights) / seconds : 0;
+        return seconds > 0 ? (board.Flights - flights) / seconds : null;
     }
 
     private Rows Picture()
