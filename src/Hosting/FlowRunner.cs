@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 namespace KStreamSharp.Hosting;
 
 /// <summary>One run of one flow: prepare, run the engine with what accompanies it, finish, report.</summary>
-internal sealed class FlowRunner(IFlow flow, TextWriter output, TextWriter errors)
+internal sealed class FlowRunner(IFlow flow, TextWriter output, HostLog log, ILoggerFactory logging)
 {
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(20);
 
@@ -17,8 +17,6 @@ internal sealed class FlowRunner(IFlow flow, TextWriter output, TextWriter error
         FlowArguments arguments = new(parsed, options);
         Dataflow dataflow = flow.Build(arguments);
         using StopSignals signals = new();
-        using HostLog log = new(errors, TimeProvider.System);
-        using ILoggerFactory logging = LoggerFactory.Create(builder => builder.SetMinimumLevel(LogLevel.Warning).AddProvider(log));
         using EmbeddedBroker broker = EmbeddedBroker.Open(Path.Combine(options.StateDir, "broker"));
         EmbeddedTopics.Make(dataflow, broker, options);
         using StreamEngine engine = new(dataflow, broker, options, logging);

@@ -6,15 +6,17 @@ namespace KStreamSharp.Hosting;
 internal sealed class HostCommands
 {
     private readonly IReadOnlyList<IFlow> _flows;
+    private readonly Func<IFlow, FlowRunner> _runner;
     private readonly TextWriter _output;
     private readonly TextWriter _errors;
     private readonly RootCommand _root = new();
     private readonly Command _run = new("run", "Run a flow until it is stopped, or with --until-end to the end of its inputs.");
     private readonly Command _describe = new("describe", "Show the steps, topics and states of a flow.");
 
-    public HostCommands(IReadOnlyList<IFlow> flows, TextWriter output, TextWriter errors)
+    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, TextWriter output, TextWriter errors)
     {
         _flows = flows;
+        _runner = runner;
         _output = output;
         _errors = errors;
         _root.Description = $"Stateful streams with the state kept in a folder. Without arguments: run {flows[0].Id}.";
@@ -56,7 +58,7 @@ internal sealed class HostCommands
         run.Options.Add(report);
         run.SetAction(async (parsed, _) =>
         {
-            await new FlowRunner(flow, _output, _errors).RunAsync(parsed, settings.Read(parsed), parsed.GetValue(report) is not null);
+            await _runner(flow).RunAsync(parsed, settings.Read(parsed), parsed.GetValue(report) is not null);
             return (int)ExitCode.Ok;
         });
         describe.SetAction(parsed => _output.Write(Describe(flow, new FlowArguments(parsed, settings.Read(parsed)), parsed.GetValue(format))));

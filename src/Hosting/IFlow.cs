@@ -22,7 +22,7 @@ public interface IFlow
     /// <param name="arguments">The command line.</param>
     string AppId(FlowArguments arguments) => Id;
 
-    /// <summary>Runs before the engine starts, to make topics or load data; missing topics are made anyway.</summary>
+    /// <summary>Runs before the engine starts, to load data; the topics of the flow are there.</summary>
     /// <param name="run">The run to come.</param>
     /// <param name="stop">Cancelled when the host is to end.</param>
     Task PrepareAsync(FlowRun run, CancellationToken stop) => Task.CompletedTask;

@@ -1,3 +1,6 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
 namespace KStreamSharp.Hosting;
 
 /// <summary>
@@ -21,9 +24,12 @@ public static class KStreamHost
         ArgumentNullException.ThrowIfNull(configure);
         try
         {
-            KStreamHostBuilder builder = new();
+            using HostLog log = new(errors, TimeProvider.System);
+            KStreamHostBuilder builder = new(log);
             configure(builder);
-            return await new HostCommands(builder.Build(), output, errors).InvokeAsync(args);
+            await using ServiceProvider services = builder.Services.BuildServiceProvider();
+            ILoggerFactory logging = services.GetRequiredService<ILoggerFactory>();
+            return await new HostCommands(builder.Build(services), flow => new FlowRunner(flow, output, log, logging), output, errors).InvokeAsync(args);
         }
         catch (StreamException error)
         {

@@ -2,12 +2,19 @@ using System.Runtime.InteropServices;
 
 namespace KStreamSharp.Hosting;
 
-/// <summary>SIGTERM and SIGINT: the first asks for the orderly end, a second one ends the process at once.</summary>
+/// <summary>
+/// SIGTERM and SIGINT: the first asks for the orderly end, a second one ends the process at once. Supervisors may send one
+/// request twice, to the process and to its group (timeout, dotnet run): what follows within half a second is the same request.
+/// </summary>
 internal sealed class StopSignals : IDisposable
 {
+    private static readonly TimeSpan SameRequest = TimeSpan.FromMilliseconds(500);
+
     private readonly CancellationTokenSource _stopping = new();
+    private readonly TimeProvider _time = TimeProvider.System;
     private readonly PosixSignalRegistration _terminate;
     private readonly PosixSignalRegistration _interrupt;
+    private long _asked;
 
     public StopSignals()
     {
@@ -30,11 +37,15 @@ internal sealed class StopSignals : IDisposable
     private void Stop(PosixSignalContext signal, int code)
     {
         signal.Cancel = true;
-        if (_stopping.IsCancellationRequested)
+        long now = _time.GetTimestamp();
+        long first = Interlocked.CompareExchange(ref _asked, now, 0);
+        if (first == 0)
+        {
+            _stopping.Cancel();
+        }
+        else if (_time.GetElapsedTime(first, now) > SameRequest)
         {
             Environment.Exit(code);
         }
-
-        _stopping.Cancel();
     }
 }

@@ -18,7 +18,7 @@ public sealed class HostProcessTests : IDisposable
         SkipOnWindows();
         using (HostProcess killed = Start("run flights --speed 2000"))
         {
-            await killed.LineAsync(" of 27,004 flights");
+            await killed.LineAsync(" of 27,004 flights  ");
             using HostProcess second = Start("run flights");
             Assert.Equal((int)ExitCode.State, await second.ExitAsync());
             Assert.Contains($"in use by process {killed.Id}", second.Errors, StringComparison.Ordinal);
@@ -47,6 +47,13 @@ public sealed class HostProcessTests : IDisposable
             Assert.Equal(Enumerable.Range(1, (int)summary.Flights).Select(count => (long)count), totals[airline].Select(total => total.Flights));
             Assert.Equal((summary.Departed, summary.SumDepDelay), totals[airline].Select(total => (total.Departed, total.SumDepDelay)).Last());
         }
+
+        Assert.Equal(
+            FlightData.Read(FlightData.DefaultPath).Rows.Where(row => row.Tailnum is not null && row.DepDelay is not null).Select(row => (row.Tailnum!, row.Carrier, row.Flight, row.Departed()!.Value)).Order(),
+            broker.ReadAll(LiveFlights.Legs.Name)
+                .Select(record => (Encoding.UTF8.GetString(record.Key!), LiveFlights.Legs.Value.Deserialize(record.Value, default)))
+                .Select(leg => (leg.Item1, leg.Item2.Carrier, leg.Item2.Flight, leg.Item2.Departed))
+                .Order());
     }
 
     [Fact]
@@ -74,9 +81,13 @@ public sealed class HostProcessTests : IDisposable
         SkipOnWindows();
         using (HostProcess live = Start("run flights --speed 500"))
         {
-            await live.LineAsync(" of 27,004 flights");
+            await live.LineAsync(" UTC ");
+
+            // As timeout(1) does it: to the process, and to its group.
+            live.Terminate();
             live.Terminate();
             Assert.Equal(0, await live.ExitAsync());
+            Assert.Contains("The next start goes on from here.", live.Output, StringComparison.Ordinal);
         }
 
         using HostProcess finite = Start("run flights --until-end --summary table.json");

@@ -124,7 +124,7 @@ public sealed class StreamEngine : IDisposable
         Thread[] workers = [.. instance.Workers.Select((worker, slot) => Start($"kstream-worker-{slot}", () => Work(worker)))];
         while (!_stopping.IsSet)
         {
-            if (!instance.StepMembership())
+            if (!Tend(instance))
             {
                 _stopping.Wait(MembershipTurn);
             }
@@ -133,8 +133,6 @@ public sealed class StreamEngine : IDisposable
             {
                 _stopping.Set();
             }
-
-            Watch(instance);
         }
 
         restorer.Join(JoinPatience);
@@ -146,8 +144,7 @@ public sealed class StreamEngine : IDisposable
                 break;
             }
 
-            instance.StepMembership();
-            Watch(instance);
+            Tend(instance);
         }
 
         instance.Membership.Leave();
@@ -172,13 +169,42 @@ public sealed class StreamEngine : IDisposable
             }
             else
             {
-                worker.Quit();
+                Quit(worker);
             }
         }
         catch (Exception error)
         {
             Fail(error);
+            Quit(worker);
+        }
+    }
+
+    /// <summary>Gives up what a worker has open. What made it fail, a full disk for example, may make this fail too.</summary>
+    private void Quit(ShardWorker worker)
+    {
+        try
+        {
             worker.Quit();
+        }
+        catch (Exception error)
+        {
+            Fail(error);
+        }
+    }
+
+    /// <summary>One turn of membership. Its failure ends the instance, but not before the workers have let go of their shards.</summary>
+    private bool Tend(Instance instance)
+    {
+        try
+        {
+            bool moved = instance.StepMembership();
+            Watch(instance);
+            return moved;
+        }
+        catch (Exception error)
+        {
+            Fail(error);
+            return false;
         }
     }
 

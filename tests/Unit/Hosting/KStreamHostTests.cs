@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using KStreamSharp.Hosting;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace KStreamSharp.Tests.Hosting;
@@ -112,7 +113,7 @@ public sealed class KStreamHostTests : IDisposable
     }
 
     [Fact]
-    public async Task AFlowIsMadeOfServices()
+    public async Task AFlowIsMadeOfServicesAndLogs()
     {
         int code = await KStreamHost.RunAsync(
             ["describe", "words"],
@@ -126,6 +127,7 @@ public sealed class KStreamHostTests : IDisposable
 
         Assert.Equal(0, code);
         Assert.Contains("greeting", _output.ToString(), StringComparison.Ordinal);
+        Assert.EndsWith("warning [0] built", _errors.ToString().TrimEnd(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -213,12 +215,13 @@ public sealed class KStreamHostTests : IDisposable
         }
     }
 
-    private sealed class ServiceFlow(string greeting) : IFlow
+    private sealed class ServiceFlow(string greeting, ILogger<ServiceFlow> logger) : IFlow
     {
         public string Id => "words";
 
         public Dataflow Build(FlowArguments arguments)
         {
+            logger.LogWarning("built");
             Dataflow flow = new("words");
             flow.Input("in", Topic.Values<string>("words")).Inspect(greeting);
             return flow;

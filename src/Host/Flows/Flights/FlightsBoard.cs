@@ -20,11 +20,11 @@ internal sealed class FlightsBoard(EmbeddedBroker broker)
     /// <summary>How far the replay is: the largest scheduled departure counted.</summary>
     public DateTimeOffset? ReplayTime { get; private set; }
 
-    public News Rests { get; } = new("rest", $"planes that rested over {LiveFlights.LongRest.TotalHours:0} h");
+    public News Rests { get; } = new("rest", $"rests of planes over {LiveFlights.LongRest.TotalHours:0} h");
 
-    public News Batches { get; } = new("batch", "batches of flights per airport");
+    public News Batches { get; } = new("batch", "batches of ten flights of an airport, or fewer after a pause");
 
-    public News Silences { get; } = new("silent", $"airlines silent for {LiveFlights.SilentAfter.TotalSeconds:0} s");
+    public News Silences { get; } = new("silent", $"silences of an airline over {LiveFlights.SilentAfter.TotalSeconds:0} s");
 
     public IEnumerable<News> AllNews => [Rests, Batches, Silences];
 

@@ -73,7 +73,7 @@ internal sealed class FlightsFlow : IFlow
             return;
         }
 
-        FlightsView view = new(_board!, () => _feed!.Loaded, _flights!.Rows.Count, _time);
+        FlightsView view = new(_board!, run.Status, () => _feed!.Loaded, _flights!.Rows.Count, _time);
         Task replay = _feed!.ReplayAsync(run.Arguments.Value(_speed)!.Value, _time, stop);
         if (run.OutputIsTerminal && AnsiConsole.Profile.Capabilities is { Ansi: true, Interactive: true })
         {

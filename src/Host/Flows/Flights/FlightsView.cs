@@ -4,7 +4,7 @@ using Spectre.Console.Rendering;
 namespace KStreamSharp.Flows.Flights;
 
 /// <summary>Shows the board while the flow runs: a table that is drawn again on a terminal, else plain lines.</summary>
-internal sealed class FlightsView(FlightsBoard board, Func<int> replayed, int total, TimeProvider time)
+internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status, Func<int> replayed, int total, TimeProvider time)
 {
     private static readonly TimeSpan RateOver = TimeSpan.FromSeconds(2);
 
@@ -37,7 +37,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<int> replayed, int to
                 told[news] = news.Count;
             }
 
-            if (!wasThrough && board.Flights > 0)
+            if (!wasThrough)
             {
                 output.WriteLine(Progress());
             }
@@ -67,10 +67,22 @@ internal sealed class FlightsView(FlightsBoard board, Func<int> replayed, int to
         return true;
     }
 
-    private string Progress() =>
-        $"{board.ReplayTime:yyyy-MM-dd HH:mm} UTC  {board.Flights:N0} of {total:N0} flights  {Rate():N0}/s  mean delay {Minutes(board.MeanDelay)} min";
+    private string Progress()
+    {
+        EngineStatus now = status();
+        int ready = now.Shards.Count(shard => shard.State == ShardState.Running);
+        if (ready < Math.Max(1, now.ShardCount))
+        {
+            return $"Bringing the state up to date: {ready} of {now.ShardCount} shards ready";
+        }
 
-    private double Rate()
+        return board.ReplayTime is not { } at
+            ? "Waiting for the first flight"
+            : $"{at:yyyy-MM-dd HH:mm} UTC  {board.Flights:N0} of {total:N0} flights  {(Rate() is { } rate ? $"{rate:N0}/s  " : "")}mean delay {Minutes(board.MeanDelay)} min";
+    }
+
+    /// <summary>Flights per second over the last two seconds; null at first.</summary>
+    private double? Rate()
     {
         long now = time.GetTimestamp();
         _pace.Enqueue((now, board.Flights));
@@ -81,7 +93,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<int> replayed, int to
 
         (long at, long flights) = _pace.Peek();
         double seconds = time.GetElapsedTime(at, now).TotalSeconds;
-        return seconds > 0 ? (board.Flights - flights) / seconds : 0;
+        return seconds > 0 ? (board.Flights - flights) / seconds : null;
     }
 
     private Rows Picture()
@@ -110,7 +122,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<int> replayed, int to
         IRenderable end = IsThrough
             ? new Text(Through, new Style(Color.Green))
             : new Text(replayed() >= total ? "All flights are in the topic; the flow catches up. Ctrl-C ends." : "Ctrl-C ends; the next start goes on from here.", new Style(Color.Grey));
-        return new Rows(table, new Text(board.Flights > 0 ? Progress() : "Waiting for the first flights"), news, end);
+        return new Rows(table, new Text(Progress()), news, end);
     }
 
     public static string Minutes(double? minutes) => minutes is { } some ? $"{some:+0.0;-0.0;0.0}" : "-";
