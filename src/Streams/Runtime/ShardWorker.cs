@@ -49,6 +49,12 @@ internal sealed class ShardWorker : IDisposable
     /// <summary>The shards that run here or are on their way.</summary>
     public int Load => Volatile.Read(ref _load);
 
+    /// <summary>
+    /// Whether the worker's transactions have begun, and with them what its predecessor of the same id left open is settled.
+    /// Takeovers wait for it: else they would wait for that transaction's time-out.
+    /// </summary>
+    public bool IsReady => _transaction.IsReady;
+
     /// <summary>When the current turn began, by the time provider's timestamp; 0 between turns. For the stall watch.</summary>
     public long TurnBegan => Volatile.Read(ref _turnBegan);
 
@@ -195,6 +201,12 @@ internal sealed class ShardWorker : IDisposable
     private bool AdoptAndLetGo()
     {
         bool moved = false;
+        if (!_transaction.IsReady && _membership.HasBeenAssigned)
+        {
+            _transaction.Ready();
+            moved = true;
+        }
+
         while (_inbox.TryDequeue(out WorkerMessage? message))
         {
             moved = true;
@@ -221,7 +233,6 @@ internal sealed class ShardWorker : IDisposable
     {
         Shard shard = new(_parts, restored, _transaction) { FlushedAt = _parts.Time.GetTimestamp() };
         _shards.Add(shard);
-        _transaction.Ready();
         shard.Assign(Reader);
     }
 
