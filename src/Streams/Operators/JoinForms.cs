@@ -8,7 +8,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="id">The step's id, unique in the flow; it names the state.</param>
     /// <param name="second">The second side, of the same flow. This stream is the first.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     /// <example>
     /// <code>
     /// KeyedStream&lt;string, (int Celsius, string Name)&gt; rows = temps.Join("rows", names);
@@ -26,7 +26,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="id">The step's id, unique in the flow; it names the state.</param>
     /// <param name="second">The second side, of the same flow. This stream is the first.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     /// <example>
     /// <code>
     /// KeyedStream&lt;string, (Side&lt;int&gt; Celsius, Side&lt;string&gt; Name)&gt; rows = temps.JoinFinal("rows", names);
@@ -44,7 +44,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="id">The step's id, unique in the flow; it names the state.</param>
     /// <param name="second">The second side, of the same flow. This stream is the first.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     /// <example>
     /// <code>
     /// KeyedStream&lt;string, (Side&lt;int&gt; Celsius, Side&lt;string&gt; Name)&gt; rows = temps.JoinRunning("rows", names);
@@ -64,7 +64,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="second">The second side, of the same flow.</param>
     /// <param name="third">The third side, of the same flow.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, (TValue, TSecond, TThird)> Join<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
         Flow.CheckNew(id);
@@ -79,7 +79,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="second">The second side, of the same flow.</param>
     /// <param name="third">The third side, of the same flow.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)> JoinFinal<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
         Flow.CheckNew(id);
@@ -94,7 +94,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="second">The second side, of the same flow.</param>
     /// <param name="third">The third side, of the same flow.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>)> JoinRunning<TSecond, TThird>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, JoinInsert insert = JoinInsert.Last)
     {
         Flow.CheckNew(id);
@@ -111,7 +111,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="third">The third side, of the same flow.</param>
     /// <param name="fourth">The fourth side, of the same flow.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, (TValue, TSecond, TThird, TFourth)> Join<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
         Flow.CheckNew(id);
@@ -128,7 +128,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="third">The third side, of the same flow.</param>
     /// <param name="fourth">The fourth side, of the same flow.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)> JoinFinal<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
         Flow.CheckNew(id);
@@ -145,7 +145,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="third">The third side, of the same flow.</param>
     /// <param name="fourth">The fourth side, of the same flow.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, (Side<TValue>, Side<TSecond>, Side<TThird>, Side<TFourth>)> JoinRunning<TSecond, TThird, TFourth>(string id, KeyedStream<TKey, TSecond> second, KeyedStream<TKey, TThird> third, KeyedStream<TKey, TFourth> fourth, JoinInsert insert = JoinInsert.Last)
     {
         Flow.CheckNew(id);
@@ -158,7 +158,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="others">The other sides, of the same flow; this stream is the first. None is allowed.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
     /// <returns>Rows with one element per side, in the order of the sides.</returns>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, IReadOnlyList<TValue>> Join(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);
@@ -172,7 +172,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="others">The other sides, of the same flow; this stream is the first. None is allowed.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
     /// <returns>Rows with one element per side, in the order of the sides.</returns>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, IReadOnlyList<Side<TValue>>> JoinFinal(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);
@@ -186,7 +186,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="others">The other sides, of the same flow; this stream is the first. None is allowed.</param>
     /// <param name="insert">What to keep of a side that has several values.</param>
     /// <returns>Rows with one element per side, in the order of the sides.</returns>
-    /// <exception cref="FlowException">The id or the mode cannot be used, or the values' serdes cannot give them back.</exception>
+    /// <exception cref="FlowException">The id or the mode cannot be used, a side is of another flow or has another serde for its keys, or a serde cannot give values back.</exception>
     public KeyedStream<TKey, IReadOnlyList<Side<TValue>>> JoinRunning(string id, IReadOnlyList<KeyedStream<TKey, TValue>> others, JoinInsert insert = JoinInsert.Last)
     {
         ArgumentNullException.ThrowIfNull(others);

@@ -32,7 +32,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// </summary>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="others">The other streams, of the same flow.</param>
-    /// <exception cref="FlowException">The id cannot be used, or a stream belongs to another flow.</exception>
+    /// <exception cref="FlowException">The id cannot be used, or a stream belongs to another flow or has another serde for its keys.</exception>
     public KeyedStream<TKey, TValue> Merge(string id, params ReadOnlySpan<KeyedStream<TKey, TValue>> others)
     {
         List<Outlet<Keyed<TKey, TValue>>> upstreams = [Outlet];

@@ -19,7 +19,11 @@ public sealed partial class Stream<T>
         Flow.Reserve(id);
         Serde<T> serde = Dataflow.CheckedTravel(id, "items", valueSerde ?? Serde.For<T>());
         return new(RepartitionStep.AddCore(
-            Outlet, $"{id}.repartition", $"step '{id}' spreads the items over all shards", topic => new SpreadingEncoder<T>(topic, serde), topic => new ValueDecoder<T>(topic, serde)));
+            Outlet,
+            $"{id}.repartition",
+            $"step '{id}' spreads the items over all shards",
+            topic => new SpreadingEncoder<T>(topic, serde),
+            topic => new ValueDecoder<T>(topic, serde)));
     }
 }
 

@@ -15,7 +15,7 @@ namespace KStreamSharp;
 /// </summary>
 internal sealed class JsonRoundTrip(JsonSerializerOptions options)
 {
-    private const BindingFlags OwnFields = BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
+    private const BindingFlags OwnMembers = BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
 
     private static readonly Type[] Reversed = [typeof(Stack<>), typeof(ConcurrentStack<>), typeof(ConcurrentBag<>), typeof(ImmutableStack<>), typeof(IImmutableStack<>)];
 
@@ -141,7 +141,7 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
     {
         for (; type is not null && type != typeof(object) && type != typeof(ValueType); type = type.BaseType)
         {
-            foreach (FieldInfo field in type.GetFields(OwnFields))
+            foreach (FieldInfo field in type.GetFields(OwnMembers))
             {
                 yield return field;
             }
@@ -150,8 +150,8 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
 
     /// <summary>The property that the compiler made a field for, or null.</summary>
     private static PropertyInfo? PropertyOf(FieldInfo field) => field.Name.StartsWith('<') && field.Name.EndsWith(">k__BackingField", StringComparison.Ordinal)
-        ? field.DeclaringType!.GetProperty(field.Name[1..field.Name.IndexOf('>', StringComparison.Ordinal)], BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly)
+        ? field.DeclaringType!.GetProperty(field.Name[1..field.Name.IndexOf('>', StringComparison.Ordinal)], OwnMembers)
         : null;
 
-    private static bool IsAuto(PropertyInfo property) => property.DeclaringType!.GetField($"<{property.Name}>k__BackingField", OwnFields) is not null;
+    private static bool IsAuto(PropertyInfo property) => property.DeclaringType!.GetField($"<{property.Name}>k__BackingField", OwnMembers) is not null;
 }

@@ -48,7 +48,8 @@ internal readonly ref struct Envelope
         if (data.Length < (hasNotify ? 18 : 10))
         {
             throw new StreamException(
-                ExitCode.State, $"A saved state of step '{step}' has only {data.Length} bytes: it is damaged. Remove the state folder, so that the state comes from the changelog.");
+                ExitCode.State,
+                $"A saved state of step '{step}' has only {data.Length} bytes: it is damaged. Remove the state folder: the changelog has the state.");
         }
 
         return new(

@@ -90,6 +90,36 @@ public class BadRecordTests
         Assert.Equal([("k", 1), ("k", 2)], driver.Pairs(Out));
     }
 
+    [Fact]
+    public void SkippedRecordsAreCounted()
+    {
+        string folder = Directory.CreateTempSubdirectory("kstream-skip-").FullName;
+        try
+        {
+            using EmbeddedBroker broker = EmbeddedBroker.InMemory();
+            broker.CreateTopic("in", 1);
+            broker.CreateTopic("out", 1);
+            broker.Produce("in", null, [0, 0, 0, 1]);
+            broker.Produce("in", "k"u8.ToArray(), [0, 0, 0, 1]);
+            broker.Produce("in", "k"u8.ToArray(), [1]);
+            using Instance instance = Instance.Open(
+                Sum(new InputOptions { BadRecords = BadRecords.Skip }), broker, new StreamOptions { StateDir = folder, Workers = 1, UntilEnd = true }, logging: null, TimeProvider.System);
+            for (int turn = 0; turn < 10_000 && !instance.IsDone; turn++)
+            {
+                instance.StepMembership();
+                instance.Restorer.Step();
+                instance.Workers[0].Step();
+            }
+
+            Assert.Equal((3, 2), (instance.Status.RecordsIn, instance.Status.RecordsSkipped));
+            Assert.Single(broker.ReadAll("out", readCommitted: true));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     /// <summary>Steps whose code throws at the value 13.</summary>
     public static TheoryData<string, Func<KeyedStream<string, int>, KeyedStream<string, int>>> Throwing()
     {
