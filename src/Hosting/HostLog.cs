@@ -25,8 +25,10 @@ internal sealed class HostLog(TextWriter errors, TimeProvider time) : ILoggerPro
             return;
         }
 
+        string reason = exception is null ? "" : $" {exception.Message}";
         string line = string.Create(
-            CultureInfo.InvariantCulture, $"{time.GetUtcNow():yyyy-MM-dd HH:mm:ss.fff}Z {logLevel.ToString().ToLowerInvariant()} [{eventId.Id}] {formatter(state, exception)}{(exception is null ? "" : $" {exception.Message}")}");
+            CultureInfo.InvariantCulture,
+            $"{time.GetUtcNow():yyyy-MM-dd HH:mm:ss.fff}Z {logLevel.ToString().ToLowerInvariant()} [{eventId.Id}] {formatter(state, exception)}{reason}");
         lock (_gate)
         {
             if (_held is null)

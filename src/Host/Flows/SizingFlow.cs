@@ -22,7 +22,8 @@ internal abstract class SizingFlow : IFlow
         Id = id;
         _input = new("--input") { Description = "the topic to read", HelpName = "TOPIC", DefaultValueFactory = _ => "input" };
         _output = new("--output") { Description = "the topic to write", HelpName = "TOPIC", DefaultValueFactory = _ => $"{id}-output" };
-        _generate = FlowOptions.WholeNumber("--generate", "N", $"first write N records to the input: {KeyCount:N0} keys, values of {ValueBytes} bytes", int.MaxValue, ifMissing: null);
+        _generate = FlowOptions.WholeNumber(
+            "--generate", "N", $"first write N records to the input: {KeyCount:N0} keys, values of {ValueBytes} bytes", int.MaxValue, ifMissing: null);
     }
 
     public string Id { get; }

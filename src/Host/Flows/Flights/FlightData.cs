@@ -21,8 +21,9 @@ internal sealed record FlightData(string Name, string Hash, IReadOnlyList<Flight
         while (file.Read())
         {
             rows.Add(new FlightRow(
-                file.Int(0), file.Int(1), file.Int(2), file.OptionalInt(3), file.Int(4), file.OptionalInt(5), file.OptionalInt(6), file.Int(7), file.OptionalInt(8), file.Text(9),
-                file.Int(10), file.OptionalText(11), file.Text(12), file.Text(13), file.OptionalInt(14), file.Int(15), file.Int(16), file.Int(17), file.Utc(18)));
+                file.Int(0), file.Int(1), file.Int(2), file.OptionalInt(3), file.Int(4), file.OptionalInt(5), file.OptionalInt(6), file.Int(7),
+                file.OptionalInt(8), file.Text(9), file.Int(10), file.OptionalText(11), file.Text(12), file.Text(13), file.OptionalInt(14),
+                file.Int(15), file.Int(16), file.Int(17), file.Utc(18)));
             progress?.Say($"Reading {name}: {rows.Count:N0} flights");
         }
 

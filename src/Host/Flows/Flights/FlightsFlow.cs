@@ -13,9 +13,20 @@ internal sealed class FlightsFlow : IFlow
 
     private static readonly JsonSerializerOptions SummaryJson = new() { WriteIndented = true };
 
-    private readonly Option<string?> _data = new("--data") { Description = "the flights, .csv or .csv.gz (default: January 2013, which comes with the host)", HelpName = "FILE" };
+    private readonly Option<string?> _data = new("--data")
+    {
+        Description = "the flights, .csv or .csv.gz (default: January 2013, which comes with the host)",
+        HelpName = "FILE",
+    };
+
     private readonly Option<int?> _speed = FlowOptions.WholeNumber("--speed", "ROWS", "flights replayed per second", 1_000_000, DefaultSpeed);
-    private readonly Option<string?> _summary = new("--summary") { Description = "with --until-end: write the table to this file too, as JSON", HelpName = "FILE" };
+
+    private readonly Option<string?> _summary = new("--summary")
+    {
+        Description = "with --until-end: write the table to this file too, as JSON",
+        HelpName = "FILE",
+    };
+
     private readonly TimeProvider _time = TimeProvider.System;
     private Feed<FlightRow>? _feed;
     private FlightData? _flights;
@@ -111,7 +122,8 @@ internal sealed class FlightsFlow : IFlow
             ["airline", "flights", "departed", "mean delay"],
             board.Airlines.Select(airline => new[]
             {
-                AirlineName.Of(airline.Key), $"{airline.Value.Total.Flights:N0}", $"{airline.Value.Total.Departed:N0}", FlightsView.Minutes(airline.Value.Total.MeanDepDelay),
+                AirlineName.Of(airline.Key), $"{airline.Value.Total.Flights:N0}", $"{airline.Value.Total.Departed:N0}",
+                FlightsView.Minutes(airline.Value.Total.MeanDepDelay),
             }).Append(["all", $"{board.Flights:N0}", $"{board.Airlines.Values.Sum(airline => airline.Total.Departed):N0}", FlightsView.Minutes(board.MeanDelay)]));
         output.WriteLine();
         foreach (News news in board.AllNews)
@@ -149,7 +161,8 @@ internal sealed class FlightsFlow : IFlow
             ["airline", "flights", "departed", "sum delay", "max delay", "min delay", "miles"],
             airlines.Select(airline => new[]
             {
-                AirlineName.Of(airline.Key), $"{airline.Value.Flights:N0}", $"{airline.Value.Departed:N0}", $"{airline.Value.SumDepDelay:N0}", $"{airline.Value.MaxDepDelay:N0}", $"{airline.Value.MinDepDelay:N0}", $"{airline.Value.Distance:N0}",
+                AirlineName.Of(airline.Key), $"{airline.Value.Flights:N0}", $"{airline.Value.Departed:N0}", $"{airline.Value.SumDepDelay:N0}",
+                $"{airline.Value.MaxDepDelay:N0}", $"{airline.Value.MinDepDelay:N0}", $"{airline.Value.Distance:N0}",
             }));
         run.Output.WriteLine();
         if (run.Arguments.Value(_summary) is { } path)

@@ -6,6 +6,11 @@ namespace KStreamSharp.Flows.Flights;
 /// <summary>Shows the board while the flow runs: a table that is drawn again on a terminal, else plain lines.</summary>
 internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status, Func<int> replayed, int total, TimeProvider time)
 {
+    private const int WidthOfNames = 90;
+    private const int WidthOfPlanes = 108;
+    private const int WidthOfAll = 132;
+    private const int PlaneLettersMax = 38;
+
     private static readonly TimeSpan RateOver = TimeSpan.FromSeconds(2);
 
     private readonly Queue<(long At, long Flights)> _pace = [];
@@ -70,8 +75,13 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
     private string Progress()
     {
         EngineStatus now = status();
+        if (now.ShardCount == 0)
+        {
+            return "Starting";
+        }
+
         int ready = now.Shards.Count(shard => shard.State == ShardState.Running);
-        if (ready < Math.Max(1, now.ShardCount))
+        if (ready < now.ShardCount)
         {
             return $"Bringing the state up to date: {ready} of {now.ShardCount} shards ready";
         }
@@ -100,17 +110,29 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
     {
         Table table = new Table().Border(TableBorder.Rounded).Title("Flights out of New York");
         table.AddColumn("Airline").AddColumn(new TableColumn("Flights").RightAligned()).AddColumn(new TableColumn("Mean delay").RightAligned());
-        table.AddColumn("Last flight").AddColumn("Plane");
+        table.AddColumn("Last flight");
+
+        // One line per airline, or the table would be higher than the screen: on a narrow one it says less.
+        bool planes = AnsiConsole.Profile.Width >= WidthOfPlanes;
+        bool names = AnsiConsole.Profile.Width >= (planes ? WidthOfAll : WidthOfNames);
+        if (planes)
+        {
+            table.AddColumn("Plane");
+        }
+
         foreach ((string code, AirlineLine airline) in board.Airlines)
         {
             FlightWithPlane? last = airline.LastFlight;
             double? delay = airline.Total.MeanDepDelay;
-            table.AddRow(
-                new Text(AirlineName.Of(code), new Style(Color.Aqua)),
+            IRenderable[] cells =
+            [
+                new Text(names ? AirlineName.Of(code) : code, new Style(Color.Aqua)),
                 new Text($"{airline.Total.Flights:N0}"),
                 new Text($"{Minutes(delay)} min", new Style(delay > 15 ? Color.Red : delay > 5 ? Color.Yellow : Color.Green)),
                 new Text(last is null ? "" : $"{last.Scheduled:MM-dd HH:mm}  {last.Carrier}{last.Flight} {last.Origin}-{last.Dest}"),
-                new Text(last is null ? "" : $"{last.Manufacturer} {last.Model}, {last.Seats} seats"));
+                .. planes ? [new Text(last is null ? "" : Short($"{last.Manufacturer} {last.Model}, {last.Seats} seats"))] : Array.Empty<IRenderable>(),
+            ];
+            table.AddRow(cells);
         }
 
         Grid news = new Grid().AddColumn().AddColumn(new GridColumn().RightAligned()).AddColumn();
@@ -124,6 +146,8 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
             : new Text(replayed() >= total ? "All flights are in the topic; the flow catches up. Ctrl-C ends." : "Ctrl-C ends; the next start goes on from here.", new Style(Color.Grey));
         return new Rows(table, new Text(Progress()), news, end);
     }
+
+    private static string Short(string text) => text.Length <= PlaneLettersMax ? text : text[..(PlaneLettersMax - 1)] + "…";
 
     public static string Minutes(double? minutes) => minutes is { } some ? $"{some:+0.0;-0.0;0.0}" : "-";
 }
