@@ -315,7 +315,7 @@ internal sealed class ShardWorker : IDisposable
             {
                 throw new StreamException(
                     ExitCode.UserCode,
-                    $"Step '{shard.Flow.CurrentStep}' failed in shard {shard.Id}, in a batch, a notification or at the end of the input: {error.GetType().Name}: {error.Message}",
+                    $"Step '{shard.Flow.CurrentStep}' failed in shard {shard.Id}, in a batch, a notification or at the end of the input: {error.GetType().Name}: {error.Message}. Nothing of it is committed; a restart resumes before it.",
                     error);
             }
 
@@ -431,7 +431,7 @@ internal sealed class ShardWorker : IDisposable
 
             throw new StreamException(
                 ExitCode.BadRecord,
-                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}. Nothing of it is committed. Mend the serde, or let the input skip bad records (InputOptions.BadRecords).",
+                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}. Nothing of it is committed. {(step.IsRepartition ? "Another version of the flow wrote it with another serde: run that version to the end of this topic first." : "Mend the serde, or let the input skip bad records (InputOptions.BadRecords).")}",
                 error);
         }
         catch (Exception error) when (error is not (StreamException or BrokerException or InstanceStoppedException))
