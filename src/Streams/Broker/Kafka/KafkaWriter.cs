@@ -1,0 +1,131 @@
+using Confluent.Kafka;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// A transactional writer of a Kafka cluster. The last record of each partition is held back until the next one comes or
+/// the transaction ends: only of that one is the offset wanted, and a delivery report per record would double the cost.
+/// </summary>
+internal sealed class KafkaWriter : TransactionalWriter
+{
+    /// <summary>One call of the client; what takes longer is called again.</summary>
+    private static readonly TimeSpan CallTime = TimeSpan.FromSeconds(1);
+
+    private const int PollEvery = 256;
+
+    private readonly KafkaBroker _broker;
+    private readonly string _id;
+    private readonly IProducer<byte[]?, byte[]?> _producer;
+    private readonly Dictionary<TopicPartition, Message<byte[]?, byte[]?>?> _held = [];
+    private readonly Action<DeliveryReport<byte[]?, byte[]?>> _delivered;
+    private Dictionary<TopicPartition, long> _last = [];
+    private Dictionary<TopicPartition, long> _committed = [];
+    private int _sincePoll;
+
+    public KafkaWriter(KafkaBroker broker, string transactionalId, TimeSpan transactionTimeout)
+    {
+        _broker = broker;
+        _id = transactionalId;
+        _delivered = Delivered;
+        _producer = broker.Build(() => new ProducerBuilder<byte[]?, byte[]?>(broker.Settings.Writer(transactionalId, transactionTimeout))
+            .SetLogHandler((_, message) => broker.Heard(message))
+            .SetErrorHandler((_, _) => { })
+            .SetKeySerializer(Serializers.ByteArray!)
+            .SetValueSerializer(Serializers.ByteArray!)
+            .Build());
+    }
+
+    public override void Initialize() => Call("initialized", () => _producer.InitTransactions(CallTime));
+
+    public override void Begin()
+    {
+        _last.Clear();
+        _held.Clear();
+        Call("begun", _producer.BeginTransaction);
+    }
+
+    public override void Append(TopicPartition partition, in OutgoingRecord record)
+    {
+        KafkaRecords.CheckSize(_broker.Settings, partition, record);
+        Message<byte[]?, byte[]?> message = KafkaRecords.Message(record);
+        if (_held.TryGetValue(partition, out Message<byte[]?, byte[]?>? former) && former is not null)
+        {
+            _producer.Produce(_broker, partition, former, delivered: null);
+        }
+
+        _held[partition] = message;
+        if (++_sincePoll == PollEvery)
+        {
+            _sincePoll = 0;
+            _producer.Poll(TimeSpan.Zero);
+        }
+    }
+
+    public override void SendOffsets(string group, IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
+    {
+        SendHeld();
+        Call($"given the positions of group '{group}'", () => _producer.SendOffsetsToTransaction(
+            positions.Select(position => new TopicPartitionOffset(KafkaBroker.Client(position.Key), position.Value)),
+            KafkaGroupMetadata.Write(group, token),
+            CallTime));
+    }
+
+    public override void Commit()
+    {
+        SendHeld();
+        try
+        {
+            Call("committed", () => _producer.CommitTransaction(CallTime));
+        }
+        catch (BrokerException error) when (error.Consequence is Consequence.Abort or Consequence.LostMembership)
+        {
+            // Whether the broker has decided already cannot be told from the error: a new writer finds out.
+            throw new BrokerException(Consequence.NewWriter, error.Message, error);
+        }
+
+        (_committed, _last) = (_last, _committed);
+    }
+
+    public override void Abort()
+    {
+        _held.Clear();
+        Call("aborted", () => _producer.AbortTransaction(CallTime));
+    }
+
+    public override long LastOffset(TopicPartition partition) => _committed[partition];
+
+    public override void Dispose() => _producer.Dispose();
+
+    private void SendHeld()
+    {
+        foreach ((TopicPartition partition, Message<byte[]?, byte[]?>? message) in _held)
+        {
+            if (message is not null)
+            {
+                _producer.Produce(_broker, partition, message, _delivered);
+            }
+        }
+
+        _held.Clear();
+    }
+
+    private void Delivered(DeliveryReport<byte[]?, byte[]?> report)
+    {
+        if (!report.Error.IsError)
+        {
+            _last[new(report.Topic, report.Partition.Value)] = report.Offset.Value;
+        }
+    }
+
+    private void Call(string what, Action call)
+    {
+        try
+        {
+            call();
+        }
+        catch (KafkaException error)
+        {
+            throw _broker.Failure(error, $"The transaction of '{_id}' could not be {what}");
+        }
+    }
+}
