@@ -427,12 +427,11 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     /// <summary>What was done is on its way to disk, and whoever waits for records looks again.</summary>
     internal void Acknowledge()
     {
-        bool dropped = false;
         foreach (EmbeddedTopic topic in _topics.Values)
         {
             foreach (PartitionLog log in topic.Logs)
             {
-                dropped |= log.Retain(_options.RetentionBytes);
+                log.Retain(_options.RetentionBytes);
             }
         }
 

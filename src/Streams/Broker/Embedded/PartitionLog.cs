@@ -44,7 +44,7 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
     private const int EntryOverhead = 64;
 
     private readonly Dictionary<long, long> _open = [];
-    private readonly HashSet<long> _aborted = [];
+    private readonly Dictionary<long, long> _aborted = [];
     private List<LogEntry> _entries = [];
     private int _first;
     private byte[] _chunk = [];
@@ -63,14 +63,12 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
 
     public int Count => _entries.Count - _first;
 
-    /// <summary>The first offset of the oldest transaction whose end this partition has not seen, else the end.</summary>
-    public long LastStable => _open.Count == 0 ? End : _open.Values.Min();
+    /// <summary>The first offset, of those kept, of the oldest transaction whose end this partition has not seen, else the end.</summary>
+    public long LastStable => _open.Count == 0 ? End : Math.Max(Start, _open.Values.Min());
 
     public IEnumerable<LogEntry> Entries => _entries.Skip(_first);
 
     public IReadOnlyCollection<long> Open => _open.Keys;
-
-    public bool IsAborted(long transaction) => _aborted.Contains(transaction);
 
     public void Append(LogEntry entry, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, ReadOnlySpan<byte> headers)
     {
@@ -105,7 +103,7 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
         _open.Remove(entry.Transaction);
         if (entry.Kind == EntryKind.Abort)
         {
-            _aborted.Add(entry.Transaction);
+            _aborted[entry.Transaction] = entry.Offset;
         }
     }
 
@@ -144,7 +142,7 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
 
             LogEntry entry = _entries[index++];
             position = entry.Offset + 1;
-            if (entry.Kind == EntryKind.Data && !(readCommitted && entry.Transaction != 0 && _aborted.Contains(entry.Transaction)))
+            if (entry.Kind == EntryKind.Data && !(readCommitted && entry.Transaction != 0 && _aborted.ContainsKey(entry.Transaction)))
             {
                 into.Add(entry);
             }
@@ -164,31 +162,30 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
 
         Start = offset;
         int keep = IndexOf(offset);
-        for (; _first < keep; _first++)
+        while (_first < keep)
         {
-            Bytes -= _entries[_first].Size + EntryOverhead;
+            DropFirst();
         }
 
         Trim();
     }
 
     /// <summary>Drops the oldest entries while there are more bytes than allowed; never what is not stable.</summary>
-    public bool Retain(long bytesMax)
+    public void Retain(long bytesMax)
     {
         if (Cleanup != TopicCleanup.Delete || Bytes <= bytesMax)
         {
-            return false;
+            return;
         }
 
         long stable = LastStable;
         while (Bytes > bytesMax && _first < _entries.Count && _entries[_first].Offset < stable)
         {
-            Bytes -= _entries[_first].Size + EntryOverhead;
-            Start = _entries[_first++].Offset + 1;
+            Start = _entries[_first].Offset + 1;
+            DropFirst();
         }
 
         Trim();
-        return true;
     }
 
     public bool WantsCompaction => Cleanup == TopicCleanup.Compact && Count > (2 * _entriesAfterCompaction) + 20_000;
@@ -207,7 +204,7 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
         for (int i = _first; i < _entries.Count && _entries[i].Offset < stable; i++)
         {
             LogEntry entry = _entries[i];
-            if (entry.Kind == EntryKind.Data && entry.KeyLength >= 0 && !_aborted.Contains(entry.Transaction))
+            if (entry.Kind == EntryKind.Data && entry.KeyLength >= 0 && !_aborted.ContainsKey(entry.Transaction))
             {
                 bySpan[entry.Key] = entry.Offset;
             }
@@ -224,11 +221,21 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
         for (int i = first; i < old.Count; i++)
         {
             LogEntry entry = old[i];
-            if (entry.Offset >= stable || IsKept(entry))
+            if (entry.Offset < stable)
             {
-                Append(entry, entry.Key, entry.Value, entry.EncodedHeaders);
+                if (!IsKept(entry))
+                {
+                    continue;
+                }
+
+                // Committed, and its marker goes: the record stands for itself from now on.
+                entry.Transaction = 0;
             }
+
+            Append(entry, entry.Key, entry.Value, entry.EncodedHeaders);
         }
+
+        Forget(stable);
 
         End = end;
         _entriesAfterCompaction = _entries.Count;
@@ -248,8 +255,12 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
         End = end;
     }
 
-    /// <summary>After a reload: a transaction is known to be aborted.</summary>
-    public void MarkAborted(long transaction) => _aborted.Add(transaction);
+    /// <summary>The bytes go with the entry, though its place goes later.</summary>
+    private void DropFirst()
+    {
+        Bytes -= _entries[_first].Size + EntryOverhead;
+        _entries[_first++] = default;
+    }
 
     private void Trim()
     {
@@ -257,6 +268,19 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
         {
             _entries.RemoveRange(0, _first);
             _first = 0;
+            Forget(Start);
+        }
+    }
+
+    /// <summary>Nothing is left of what was aborted before an offset.</summary>
+    private void Forget(long before)
+    {
+        foreach ((long transaction, long marker) in _aborted)
+        {
+            if (marker < before)
+            {
+                _aborted.Remove(transaction);
+            }
         }
     }
 }
