@@ -59,7 +59,9 @@ public sealed class KafkaBroker : Broker, IDisposable
 
         Dictionary<string, ConfigEntryResult> configs = Configs(topic);
         string policy = configs["cleanup.policy"].Value;
-        bool keeps = policy == "delete" && configs["retention.ms"].Value == "-1" && configs["retention.bytes"].Value == "-1";
+
+        // A broker whose default is to keep everything may change its mind: only what the topic says of itself counts.
+        bool keeps = policy == "delete" && configs["retention.ms"] is { Value: "-1", Source: ConfigSource.DynamicTopicConfig } && configs["retention.bytes"].Value == "-1";
         TopicCleanup cleanup = policy == "compact" ? TopicCleanup.Compact : keeps ? TopicCleanup.Keep : TopicCleanup.Delete;
         Span<byte> id = stackalloc byte[16];
         System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(id, found.TopicId.MostSignificantBits);
@@ -224,6 +226,7 @@ public sealed class KafkaBroker : Broker, IDisposable
         ErrorCode.TopicAuthorizationFailed => " Let the user read, write, create and describe (topic and configs) the topics of the application.",
         ErrorCode.GroupAuthorizationFailed => " Let the user read and describe the application's group.",
         ErrorCode.TransactionalIdAuthorizationFailed => " Let the user write and describe transactional ids that begin with the application's id.",
+        ErrorCode.MsgSizeTooLarge => " Make it smaller, or raise message.max.bytes (KafkaOptions.Settings) and the topic's max.message.bytes.",
         ErrorCode.InvalidTransactionTimeout => " The broker's transaction.max.timeout.ms is lower than StreamOptions.TransactionTimeout.",
         ErrorCode.InvalidSessionTimeout => " StreamOptions.SessionTimeout lies outside of the broker's group.min.session.timeout.ms and group.max.session.timeout.ms.",
         _ => "",
@@ -259,8 +262,9 @@ public sealed class KafkaBroker : Broker, IDisposable
 
     private void CheckTombstones(string topic)
     {
-        long kept = long.Parse(Configs(topic)["delete.retention.ms"].Value, CultureInfo.InvariantCulture);
-        if (kept < TombstoneRetention.TotalMilliseconds)
+        Dictionary<string, ConfigEntryResult> configs = Configs(topic);
+        long kept = long.Parse(configs["delete.retention.ms"].Value, CultureInfo.InvariantCulture);
+        if (configs["cleanup.policy"].Value == "compact" && kept < TombstoneRetention.TotalMilliseconds)
         {
             throw new BrokerException(
                 Consequence.Stop,

@@ -161,12 +161,12 @@ internal sealed class KafkaGroupMember : GroupMember
         }
     }
 
-    /// <summary>Waits while the engine has not polled for a session: it hangs, and the group must learn of it.</summary>
+    /// <summary>Waits while the engine does not poll: it hangs, and the group must learn of it. The client then leaves by its own time-out.</summary>
     private bool IsAlive()
     {
         lock (_gate)
         {
-            while (!_closing && _failure is null && Stopwatch.GetElapsedTime(_polledAt) > _options.SessionTimeout)
+            while (!_closing && _failure is null && Stopwatch.GetElapsedTime(_polledAt) > _options.SessionTimeout / 3)
             {
                 Monitor.Wait(_gate, Turn);
             }

@@ -14,7 +14,6 @@ internal sealed class KafkaOutputWriter(KafkaBroker broker) : OutputWriter
 
     public override void Append(TopicPartition partition, in OutgoingRecord record)
     {
-        KafkaRecords.CheckSize(broker.Settings, partition, record);
         Producer.Produce(broker, partition, KafkaRecords.Message(record), Delivered);
         if (++_sincePoll == PollEvery)
         {

@@ -28,7 +28,7 @@ internal static class KafkaRecords
 
     /// <summary>Gives a record to the client; waits while its queue is full.</summary>
     public static void Produce(
-        this IProducer<byte[]?, byte[]?> producer, KafkaBroker broker, TopicPartition partition, Message<byte[]?, byte[]?> message, Action<DeliveryReport<byte[]?, byte[]?>>? delivered)
+        this IProducer<byte[]?, byte[]?> producer, KafkaBroker broker, TopicPartition partition, Message<byte[]?, byte[]?> message, Action<DeliveryReport<byte[]?, byte[]?>> delivered)
     {
         while (true)
         {
@@ -46,18 +46,6 @@ internal static class KafkaRecords
             {
                 throw broker.Failure(error, $"A record cannot be written to {partition}");
             }
-        }
-    }
-
-    /// <summary>Refuses what the client would refuse later, when its step and key are forgotten.</summary>
-    public static void CheckSize(KafkaSettings settings, TopicPartition partition, in OutgoingRecord record)
-    {
-        int size = record.Key.Length + record.Value.Length;
-        if (size > settings.MaxRecordBytes)
-        {
-            throw new BrokerException(
-                Consequence.Stop,
-                $"A record of {size} bytes is too large for {partition}: the client takes {settings.MaxRecordBytes} (message.max.bytes). Make it smaller, or raise the limit in KafkaOptions.Settings and the topic's max.message.bytes.");
         }
     }
 }

@@ -81,9 +81,6 @@ internal sealed class KafkaSettings
 
     public short ReplicationFactor => _options.ReplicationFactor;
 
-    /// <summary>The largest key and value, together, that the client takes.</summary>
-    public int MaxRecordBytes => _options.Settings.TryGetValue("message.max.bytes", out string? text) && int.TryParse(text, out int bytes) ? bytes : 1_000_000;
-
     public IEnumerable<KeyValuePair<string, string>> Admin() => Merge([], []);
 
     public ConsumerConfig Reader(bool readCommitted) => new(Merge(
@@ -120,8 +117,8 @@ internal sealed class KafkaSettings
             ["auto.offset.reset"] = "latest",
             ["allow.auto.create.topics"] = "false",
 
-            // Above the session, so that a revocation in its budget is never taken for a member that hangs.
-            ["max.poll.interval.ms"] = Milliseconds(group.SessionTimeout + group.RevocationBudget),
+            // As long as the session, and so longer than a revocation's budget.
+            ["max.poll.interval.ms"] = Milliseconds(group.SessionTimeout),
         };
         if (_options.GroupProtocol == KafkaGroupProtocol.Consumer)
         {

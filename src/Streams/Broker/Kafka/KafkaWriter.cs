@@ -2,21 +2,20 @@ using Confluent.Kafka;
 
 namespace KStreamSharp;
 
-/// <summary>
-/// A transactional writer of a Kafka cluster. The last record of each partition is held back until the next one comes or
-/// the transaction ends: only of that one is the offset wanted, and a delivery report per record would double the cost.
-/// </summary>
+/// <summary>A transactional writer of a Kafka cluster.</summary>
 internal sealed class KafkaWriter : TransactionalWriter
 {
     /// <summary>One call of the client; what takes longer is called again.</summary>
     private static readonly TimeSpan CallTime = TimeSpan.FromSeconds(1);
+
+    /// <summary>Positions that are not taken by then are given up with their transaction: that call does not resume.</summary>
+    private static readonly TimeSpan OffsetsTime = TimeSpan.FromSeconds(10);
 
     private const int PollEvery = 256;
 
     private readonly KafkaBroker _broker;
     private readonly string _id;
     private readonly IProducer<byte[]?, byte[]?> _producer;
-    private readonly Dictionary<TopicPartition, Message<byte[]?, byte[]?>?> _held = [];
     private readonly Action<DeliveryReport<byte[]?, byte[]?>> _delivered;
     private Dictionary<TopicPartition, long> _last = [];
     private Dictionary<TopicPartition, long> _committed = [];
@@ -40,20 +39,12 @@ internal sealed class KafkaWriter : TransactionalWriter
     public override void Begin()
     {
         _last.Clear();
-        _held.Clear();
         Call("begun", _producer.BeginTransaction);
     }
 
     public override void Append(TopicPartition partition, in OutgoingRecord record)
     {
-        KafkaRecords.CheckSize(_broker.Settings, partition, record);
-        Message<byte[]?, byte[]?> message = KafkaRecords.Message(record);
-        if (_held.TryGetValue(partition, out Message<byte[]?, byte[]?>? former) && former is not null)
-        {
-            _producer.Produce(_broker, partition, former, delivered: null);
-        }
-
-        _held[partition] = message;
+        _producer.Produce(_broker, partition, KafkaRecords.Message(record), _delivered);
         if (++_sincePoll == PollEvery)
         {
             _sincePoll = 0;
@@ -63,16 +54,14 @@ internal sealed class KafkaWriter : TransactionalWriter
 
     public override void SendOffsets(string group, IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
     {
-        SendHeld();
         Call($"given the positions of group '{group}'", () => _producer.SendOffsetsToTransaction(
             positions.Select(position => new TopicPartitionOffset(KafkaBroker.Client(position.Key), position.Value)),
             KafkaGroupMetadata.Write(group, token),
-            CallTime));
+            OffsetsTime));
     }
 
     public override void Commit()
     {
-        SendHeld();
         try
         {
             Call("committed", () => _producer.CommitTransaction(CallTime));
@@ -88,26 +77,14 @@ internal sealed class KafkaWriter : TransactionalWriter
 
     public override void Abort()
     {
-        _held.Clear();
+        // The client may end a transaction that the broker has not heard of yet, and takes the refusal for fatal: let it hear.
+        _producer.Flush(CallTime);
         Call("aborted", () => _producer.AbortTransaction(CallTime));
     }
 
     public override long LastOffset(TopicPartition partition) => _committed[partition];
 
     public override void Dispose() => _producer.Dispose();
-
-    private void SendHeld()
-    {
-        foreach ((TopicPartition partition, Message<byte[]?, byte[]?>? message) in _held)
-        {
-            if (message is not null)
-            {
-                _producer.Produce(_broker, partition, message, _delivered);
-            }
-        }
-
-        _held.Clear();
-    }
 
     private void Delivered(DeliveryReport<byte[]?, byte[]?> report)
     {
