@@ -88,11 +88,6 @@ public sealed class KafkaBroker : Broker, IDisposable
                 throw new KafkaException(error.Results[0].Error);
             }
         });
-        if (existed && topic.Cleanup == TopicCleanup.Compact)
-        {
-            CheckTombstones(topic.Name);
-        }
-
         // A topic is there for the controller first, and for those who ask a broker a moment later.
         long began = Stopwatch.GetTimestamp();
         while (Find(topic.Name) is not { } made || made.Partitions.Exists(partition => partition.Leader is null))
@@ -103,6 +98,11 @@ public sealed class KafkaBroker : Broker, IDisposable
             }
 
             Thread.Sleep(PropagationTurn);
+        }
+
+        if (existed && topic.Cleanup == TopicCleanup.Compact)
+        {
+            CheckTombstones(topic.Name);
         }
     }
 

@@ -17,13 +17,16 @@ internal sealed class KafkaGroupMember : GroupMember
     private readonly IConsumer<Ignore, Ignore> _consumer;
     private readonly Thread _thread;
     private readonly object _gate = new();
+    private readonly Lock _inUse = new();
     private readonly Queue<GroupEvent> _events = [];
     private readonly HashSet<int> _owned = [];
     private readonly HashSet<int> _revoking = [];
     private BrokerException? _failure;
     private long _polledAt;
+    private bool _started;
     private bool _closing;
     private bool _leaving;
+    private bool _isGone;
 
     public KafkaGroupMember(KafkaBroker broker, GroupOptions options)
     {
@@ -43,21 +46,17 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         get
         {
-            lock (_gate)
+            // The client does not guard its memory against a call that comes while it is disposed.
+            lock (_inUse)
             {
-                if (_closing || _failure is not null)
+                try
+                {
+                    return _isGone ? new("", -1) : KafkaGroupMetadata.Read(_consumer.ConsumerGroupMetadata);
+                }
+                catch (KafkaException)
                 {
                     return new("", -1);
                 }
-            }
-
-            try
-            {
-                return KafkaGroupMetadata.Read(_consumer.ConsumerGroupMetadata);
-            }
-            catch (Exception error) when (error is KafkaException or ObjectDisposedException)
-            {
-                return new("", -1);
             }
         }
     }
@@ -73,8 +72,9 @@ internal sealed class KafkaGroupMember : GroupMember
 
             _polledAt = Stopwatch.GetTimestamp();
             Monitor.PulseAll(_gate);
-            if (_thread.ThreadState.HasFlag(System.Threading.ThreadState.Unstarted) && !_closing)
+            if (!_started && !_closing)
             {
+                _started = true;
                 _thread.Start();
             }
 
@@ -115,9 +115,9 @@ internal sealed class KafkaGroupMember : GroupMember
             _leaving = leave;
             _events.Clear();
             Monitor.PulseAll(_gate);
-            if (_thread.ThreadState.HasFlag(System.Threading.ThreadState.Unstarted))
+            if (!_started)
             {
-                _consumer.Dispose();
+                DisposeClient();
                 return;
             }
         }
@@ -157,6 +157,15 @@ internal sealed class KafkaGroupMember : GroupMember
         }
         finally
         {
+            DisposeClient();
+        }
+    }
+
+    private void DisposeClient()
+    {
+        lock (_inUse)
+        {
+            _isGone = true;
             _consumer.Dispose();
         }
     }
