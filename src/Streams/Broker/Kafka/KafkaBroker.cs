@@ -11,9 +11,6 @@ namespace KStreamSharp;
 /// <summary>A Kafka cluster. Safe for any number of engine instances at once; connects when it is first used.</summary>
 public sealed class KafkaBroker : Broker, IDisposable
 {
-    /// <summary>How long an answer may take before the cluster counts as out of reach.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
-
     private static readonly TimeSpan PropagationTurn = TimeSpan.FromMilliseconds(50);
 
     private readonly ILogger _logger;
@@ -45,6 +42,9 @@ public sealed class KafkaBroker : Broker, IDisposable
     }
 
     internal KafkaSettings Settings { get; }
+
+    /// <summary>How long an answer may take before the cluster counts as out of reach; tests take less.</summary>
+    internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(20);
 
     /// <summary>Closes the connection of this object; engine instances must have ended before.</summary>
     public void Dispose() => _admin.Dispose();
