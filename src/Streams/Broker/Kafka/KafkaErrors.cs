@@ -49,7 +49,7 @@ internal static class KafkaErrors
             Consequence.NewWriter,
             "the broker and the writer disagree on the transaction or its sequence",
             ErrorCode.OutOfOrderSequenceNumber, ErrorCode.DuplicateSequenceNumber, ErrorCode.InvalidTxnState, ErrorCode.InvalidProducerIdMapping,
-            ErrorCode.UnknownProducerId, ErrorCode.Local_State, ErrorCode.Local_Fatal, ErrorCode.Local_GaplessGuarantee),
+            ErrorCode.UnknownProducerId, ErrorCode.Local_State, ErrorCode.Local_GaplessGuarantee),
         new(
             Consequence.Stop,
             "the broker does not accept who this is",

@@ -19,6 +19,7 @@ internal sealed class KafkaWriter : TransactionalWriter
     private readonly Action<DeliveryReport<byte[]?, byte[]?>> _delivered;
     private Dictionary<TopicPartition, long> _last = [];
     private Dictionary<TopicPartition, long> _committed = [];
+    private bool _failed;
     private int _sincePoll;
 
     public KafkaWriter(KafkaBroker broker, string transactionalId, TimeSpan transactionTimeout)
@@ -39,6 +40,7 @@ internal sealed class KafkaWriter : TransactionalWriter
     public override void Begin()
     {
         _last.Clear();
+        _failed = false;
         Call("begun", _producer.BeginTransaction);
     }
 
@@ -77,8 +79,13 @@ internal sealed class KafkaWriter : TransactionalWriter
 
     public override void Abort()
     {
-        // The client may end a transaction that the broker has not heard of yet, and takes the refusal for fatal: let it hear.
-        _producer.Flush(CallTime);
+        // The client may end a transaction that the broker has not heard of yet, and takes the refusal for fatal: let it
+        // hear. After an error the client sends nothing any more.
+        if (!_failed)
+        {
+            _producer.Flush(CallTime);
+        }
+
         Call("aborted", () => _producer.AbortTransaction(CallTime));
     }
 
@@ -102,6 +109,7 @@ internal sealed class KafkaWriter : TransactionalWriter
         }
         catch (KafkaException error)
         {
+            _failed = true;
             throw _broker.Failure(error, $"The transaction of '{_id}' could not be {what}");
         }
     }

@@ -86,14 +86,14 @@ public sealed class KafkaWriterTests : IDisposable
 
         Work();
 
-        Assert.True(_writer.LastOffset(Partition) > 0);
+        Assert.True(_writer.LastOffset(Partition) >= 0);
     }
 
     [Fact]
     public void AnOutputThatIsNotTakenIsReportedByTheFlushAndTheNextOneIsWritten()
     {
         using OutputWriter outputs = _broker.CreateOutputWriter();
-        _cluster.Fail(MockCluster.Request.Produce, ErrorCode.TopicAuthorizationFailed);
+        _cluster.Fail(MockCluster.Request.Produce, ErrorCode.MsgSizeTooLarge);
         outputs.Append(Partition, Record);
         BrokerException failure = Assert.Throws<BrokerException>(outputs.Flush);
         Assert.Equal(Consequence.Stop, failure.Consequence);

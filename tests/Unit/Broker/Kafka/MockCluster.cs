@@ -42,8 +42,11 @@ internal sealed partial class MockCluster : IDisposable
     public MockCluster()
     {
         byte[] error = new byte[512];
-        _client = New(Producer, NewConfiguration(), error, (nuint)error.Length);
-        _cluster = _client == 0 ? throw new InvalidOperationException(Encoding.UTF8.GetString(error)) : NewCluster(_client, 1);
+        nint configuration = NewConfiguration();
+        Set(configuration, "test.mock.num.brokers", "1", error, (nuint)error.Length);
+        Set(configuration, "log_level", "0", error, (nuint)error.Length);
+        _client = New(Producer, configuration, error, (nuint)error.Length);
+        _cluster = _client == 0 ? throw new InvalidOperationException(Encoding.UTF8.GetString(error)) : ClusterOf(_client);
         Address = Marshal.PtrToStringUTF8(Bootstraps(_cluster))!;
     }
 
@@ -67,14 +70,13 @@ internal sealed partial class MockCluster : IDisposable
     /// <summary>The next requests of a kind are answered with these errors, one each.</summary>
     public void Fail(Request request, params ErrorCode[] errors) => PushErrors(_cluster, (short)request, (nuint)errors.Length, [.. errors.Select(error => (int)error)]);
 
-    public void Dispose()
-    {
-        DestroyCluster(_cluster);
-        Destroy(_client);
-    }
+    public void Dispose() => Destroy(_client);
 
     [LibraryImport(Library, EntryPoint = "rd_kafka_conf_new")]
     private static partial nint NewConfiguration();
+
+    [LibraryImport(Library, EntryPoint = "rd_kafka_conf_set", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Set(nint configuration, string name, string value, byte[] error, nuint size);
 
     [LibraryImport(Library, EntryPoint = "rd_kafka_new")]
     private static partial nint New(int type, nint configuration, byte[] error, nuint size);
@@ -82,11 +84,8 @@ internal sealed partial class MockCluster : IDisposable
     [LibraryImport(Library, EntryPoint = "rd_kafka_destroy")]
     private static partial void Destroy(nint client);
 
-    [LibraryImport(Library, EntryPoint = "rd_kafka_mock_cluster_new")]
-    private static partial nint NewCluster(nint client, int brokers);
-
-    [LibraryImport(Library, EntryPoint = "rd_kafka_mock_cluster_destroy")]
-    private static partial void DestroyCluster(nint cluster);
+    [LibraryImport(Library, EntryPoint = "rd_kafka_handle_mock_cluster")]
+    private static partial nint ClusterOf(nint client);
 
     [LibraryImport(Library, EntryPoint = "rd_kafka_mock_cluster_bootstraps")]
     private static partial nint Bootstraps(nint cluster);
