@@ -2,7 +2,7 @@ namespace KStreamSharp;
 
 /// <summary>
 /// What the engine needs of a broker: the contract of one group of classes (admin calls here, <see cref="GroupMember"/>,
-/// <see cref="Reader"/>, <see cref="TransactionalWriter"/>), implemented by <see cref="EmbeddedBroker"/> and, later, by Kafka.
+/// <see cref="Reader"/>, <see cref="TransactionalWriter"/>), implemented by <see cref="EmbeddedBroker"/> and <see cref="KafkaBroker"/>.
 /// </summary>
 /// <remarks>
 /// The meaning is Kafka's, also where Kafka is untidy: offsets have gaps where transactions ended, aborted records take

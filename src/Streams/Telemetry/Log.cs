@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp;
 
-/// <summary>All log lines of the engine. Ids: 1xx life of an instance, 2xx membership, 3xx restore, 4xx commit, 5xx records.</summary>
+/// <summary>All log lines of the engine. Ids: 1xx life of an instance, 2xx membership, 3xx restore, 4xx commit, 5xx records, 6xx the broker's client.</summary>
 internal static partial class Log
 {
     [LoggerMessage(100, LogLevel.Information, "Instance {Instance} of {App} starts: {Shards} shards, {Workers} workers.")]
@@ -55,4 +55,7 @@ internal static partial class Log
 
     [LoggerMessage(500, LogLevel.Warning, "Bad record passed over: {Partition} offset {Offset}, step {Step}: {Reason}")]
     public static partial void Skipped(ILogger logger, TopicPartition partition, long offset, string step, string reason);
+
+    [LoggerMessage(EventId = 600, Message = "Kafka client {Client}, {Facility}: {Text}")]
+    public static partial void KafkaSays(ILogger logger, LogLevel level, string client, string facility, string text);
 }

@@ -30,6 +30,9 @@ public abstract partial class BrokerContract : IDisposable
     {
     }
 
+    /// <summary>Whether a member with an instance id keeps its place while it is away.</summary>
+    private protected virtual bool HasStaticMembers => true;
+
     private protected Broker Broker => _broker ??= CreateBroker();
 
     public virtual void Dispose()

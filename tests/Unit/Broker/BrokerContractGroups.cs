@@ -135,7 +135,15 @@ public abstract partial class BrokerContract
         Assert.Equal(Consequence.LostMembership, error.Consequence);
         Resumed(writer.Abort);
 
-        TurnUntil(() => silent.Lost.Count > 0, "the member learns of it", silent, polling);
+        // It learns of it when it polls again, after the others: until then only its commits are refused.
+        Eventually(
+            () =>
+            {
+                silent.Turn();
+                polling.Turn();
+                return silent.Lost.Count > 0;
+            },
+            "the member learns of it");
         Assert.Equal(owned, silent.Lost);
         TurnUntil(() => silent.Owned.Count == 1 && polling.Owned.Count == 1, "it comes back", silent, polling);
     }
@@ -143,6 +151,7 @@ public abstract partial class BrokerContract
     [Fact]
     public void AStaticMemberThatComesBackHasItsPartitionsAgainAndNobodyElseIsDisturbed()
     {
+        Assert.SkipUnless(HasStaticMembers, "Members are dynamic here.");
         string topic = NewTopic(4);
         Contestant stays = NewContestant("static", topic, "stays");
         Contestant restarts = NewContestant("static", topic, "restarts");
@@ -161,6 +170,7 @@ public abstract partial class BrokerContract
     [Fact]
     public void TwoLiveMembersOfOneInstanceIdDoNotBothGoOn()
     {
+        Assert.SkipUnless(HasStaticMembers, "Members are dynamic here.");
         string topic = NewTopic(2);
         Contestant one = NewContestant("twice", topic, "same");
         TurnUntil(() => one.Owned.Count == 2, "the first owns everything", one);

@@ -1,0 +1,321 @@
+using System.Diagnostics;
+using System.Globalization;
+using Confluent.Kafka;
+using Confluent.Kafka.Admin;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using ClientPartition = Confluent.Kafka.TopicPartition;
+
+namespace KStreamSharp;
+
+/// <summary>A Kafka cluster. Safe for any number of engine instances at once; connects when it is first used.</summary>
+public sealed class KafkaBroker : Broker, IDisposable
+{
+    private static readonly TimeSpan PropagationTurn = TimeSpan.FromMilliseconds(50);
+
+    private readonly ILogger _logger;
+    private readonly IAdminClient _admin;
+    private readonly TaskCompletionSource<Error> _refused = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile Error? _lastError;
+    private volatile bool _reached;
+
+    /// <summary>A cluster; nothing is asked of it yet.</summary>
+    /// <param name="options">Where it is and how to talk to it.</param>
+    /// <param name="logging">Where to log what the client says; null for nowhere.</param>
+    /// <exception cref="StreamException">A setting is unknown, has no such value, or cannot be set; the message names it.</exception>
+    public KafkaBroker(KafkaOptions options, ILoggerFactory? logging = null)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        Settings = new KafkaSettings(options);
+        _logger = (logging ?? NullLoggerFactory.Instance).CreateLogger("KStreamSharp.Kafka");
+        _admin = Build(() => new AdminClientBuilder(Settings.Admin())
+            .SetLogHandler((_, message) => Heard(message))
+            .SetErrorHandler((_, error) =>
+            {
+                _lastError = error;
+                if (KafkaErrors.IsRefusal(error.Code))
+                {
+                    _refused.TrySetResult(error);
+                }
+            })
+            .Build());
+    }
+
+    internal KafkaSettings Settings { get; }
+
+    /// <summary>How long an answer may take before the cluster counts as out of reach; tests take less.</summary>
+    internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>Closes the connection of this object; engine instances must have ended before.</summary>
+    public void Dispose() => _admin.Dispose();
+
+    internal override TopicDescription? DescribeTopic(string topic)
+    {
+        Confluent.Kafka.Admin.TopicDescription? found = Find(topic);
+        if (found is null)
+        {
+            return null;
+        }
+
+        Dictionary<string, ConfigEntryResult> configs = Configs(topic);
+        string policy = configs["cleanup.policy"].Value;
+
+        // A broker whose default is to keep everything may change its mind: only what the topic says of itself counts.
+        bool keeps = policy == "delete" && configs["retention.ms"] is { Value: "-1", Source: ConfigSource.DynamicTopicConfig } && configs["retention.bytes"].Value == "-1";
+        TopicCleanup cleanup = policy == "compact" ? TopicCleanup.Compact : keeps ? TopicCleanup.Keep : TopicCleanup.Delete;
+        Span<byte> id = stackalloc byte[16];
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(id, found.TopicId.MostSignificantBits);
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(id[8..], found.TopicId.LeastSignificantBits);
+        return new(topic, new Guid(id, bigEndian: true), found.Partitions.Count, cleanup);
+    }
+
+    internal override void CreateTopic(TopicSpec topic)
+    {
+        TopicSpecification wanted = new() { Name = topic.Name, NumPartitions = topic.Partitions, ReplicationFactor = Settings.ReplicationFactor, Configs = ConfigsFor(topic.Cleanup) };
+        bool existed = Ask($"Topic '{topic.Name}' cannot be created", async () =>
+        {
+            try
+            {
+                await _admin.CreateTopicsAsync([wanted], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
+                return false;
+            }
+            catch (CreateTopicsException error) when (error.Results[0].Error.Code == ErrorCode.TopicAlreadyExists)
+            {
+                return true;
+            }
+            catch (CreateTopicsException error)
+            {
+                throw new KafkaException(error.Results[0].Error);
+            }
+        });
+        // A topic is there for the controller first, and for those who ask a broker a moment later.
+        long began = Stopwatch.GetTimestamp();
+        while (Find(topic.Name) is not { } made || made.Partitions.Exists(partition => partition.Leader is null))
+        {
+            if (Stopwatch.GetElapsedTime(began) > Patience)
+            {
+                throw new BrokerException(Consequence.Stop, $"Topic '{topic.Name}' was created, but has no leaders after {Patience.TotalSeconds:0} s. Look at the brokers.");
+            }
+
+            Thread.Sleep(PropagationTurn);
+        }
+
+        if (existed && topic.Cleanup == TopicCleanup.Compact)
+        {
+            CheckTombstones(topic.Name);
+        }
+    }
+
+    internal override void DeleteRecords(TopicPartition partition, long beforeOffset) => Ask($"Records of {partition} cannot be deleted", async () =>
+    {
+        try
+        {
+            return await _admin.DeleteRecordsAsync([new(Client(partition), beforeOffset)], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
+        }
+        catch (DeleteRecordsException error)
+        {
+            throw new KafkaException(error.Results[0].Error);
+        }
+    });
+
+    internal override long StartOffset(TopicPartition partition) => OffsetOf(partition, OffsetSpec.Earliest(), IsolationLevel.ReadUncommitted);
+
+    internal override long EndOffset(TopicPartition partition, bool committedOnly) =>
+        OffsetOf(partition, OffsetSpec.Latest(), committedOnly ? IsolationLevel.ReadCommitted : IsolationLevel.ReadUncommitted);
+
+    internal override bool TryGetCommittedOffsets(string group, IReadOnlyList<TopicPartition> partitions, out long?[] offsets)
+    {
+        List<TopicPartitionOffsetError> answers = Ask($"The positions of group '{group}' cannot be read", async () =>
+        {
+            try
+            {
+                List<ListConsumerGroupOffsetsResult> results = await _admin.ListConsumerGroupOffsetsAsync(
+                    [new(group, [.. partitions.Select(Client)])],
+                    new() { RequireStableOffsets = true, RequestTimeout = Patience }).ConfigureAwait(false);
+                return [.. results[0].Partitions.Select(entry => new TopicPartitionOffsetError(entry.TopicPartition, entry.Offset, entry.Error))];
+            }
+            catch (ListConsumerGroupOffsetsException error) when (error.Results[0].Error.Code is ErrorCode.NoError or ErrorCode.UnstableOffsetCommit)
+            {
+                return error.Results[0].Partitions;
+            }
+            catch (ListConsumerGroupOffsetsException error)
+            {
+                throw new KafkaException(error.Results[0].Error);
+            }
+        });
+        offsets = new long?[partitions.Count];
+        bool isStable = true;
+        foreach (TopicPartitionOffsetError answer in answers)
+        {
+            if (answer.Error.Code == ErrorCode.UnstableOffsetCommit)
+            {
+                isStable = false;
+                continue;
+            }
+
+            if (answer.Error.IsError)
+            {
+                throw Failure(new KafkaException(answer.Error), $"The position of group '{group}' for {answer.Topic}[{answer.Partition.Value}] cannot be read");
+            }
+
+            for (int i = 0; i < offsets.Length; i++)
+            {
+                if (answer.Offset >= 0 && partitions[i].Topic == answer.Topic && partitions[i].Partition == answer.Partition.Value)
+                {
+                    offsets[i] = answer.Offset;
+                }
+            }
+        }
+
+        return isStable && answers.Count > 0;
+    }
+
+    internal override GroupMember JoinGroup(GroupOptions options) => new KafkaGroupMember(this, options);
+
+    internal override Reader CreateReader(bool readCommitted) => new KafkaReader(this, readCommitted);
+
+    internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => new KafkaWriter(this, transactionalId, transactionTimeout);
+
+    internal override OutputWriter CreateOutputWriter() => new KafkaOutputWriter(this);
+
+    internal static ClientPartition Client(TopicPartition partition) => new(partition.Topic, partition.Partition);
+
+    /// <summary>Makes a client; what it refuses is a setting of the user's.</summary>
+    internal T Build<T>(Func<T> build)
+    {
+        try
+        {
+            return build();
+        }
+        catch (Exception error) when (error is ArgumentException or InvalidOperationException or KafkaException)
+        {
+            throw new StreamException(ExitCode.Usage, $"The Kafka client refuses its settings (KafkaOptions.Settings): {Settings.Redact(error.Message)}");
+        }
+    }
+
+    /// <summary>What a client says beside its answers.</summary>
+    internal void Heard(LogMessage message)
+    {
+        LogLevel level = message.Level <= SyslogLevel.Error ? LogLevel.Warning : message.Level == SyslogLevel.Debug ? LogLevel.Trace : LogLevel.Debug;
+        Log.KafkaSays(_logger, level, message.Name, message.Facility, Settings.Redact(message.Message));
+    }
+
+    internal BrokerException Failure(KafkaException error, string what)
+    {
+        Consequence consequence = KafkaErrors.Of(error);
+        return new(consequence, $"{what}: {Describe(error.Error)}.{(consequence == Consequence.Stop ? Advice(error.Error.Code) : "")}", error);
+    }
+
+    private static Dictionary<string, string> ConfigsFor(TopicCleanup cleanup) => cleanup switch
+    {
+        TopicCleanup.Compact => new()
+        {
+            ["cleanup.policy"] = "compact",
+            ["segment.bytes"] = (64 << 20).ToString(CultureInfo.InvariantCulture),
+            ["max.compaction.lag.ms"] = Milliseconds(TimeSpan.FromDays(1)),
+            ["delete.retention.ms"] = Milliseconds(TombstoneRetention),
+        },
+        TopicCleanup.Keep => new() { ["cleanup.policy"] = "delete", ["retention.ms"] = "-1", ["retention.bytes"] = "-1" },
+        _ => new() { ["cleanup.policy"] = "delete" },
+    };
+
+    private static string Milliseconds(TimeSpan time) => ((long)time.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
+
+    private static string Advice(ErrorCode code) => code switch
+    {
+        ErrorCode.TopicAuthorizationFailed => " Let the user read, write, create and describe (topic and configs) the topics of the application.",
+        ErrorCode.GroupAuthorizationFailed => " Let the user read and describe the application's group.",
+        ErrorCode.TransactionalIdAuthorizationFailed => " Let the user write and describe transactional ids that begin with the application's id.",
+        ErrorCode.MsgSizeTooLarge => " Make it smaller, or raise message.max.bytes (KafkaOptions.Settings) and the topic's max.message.bytes.",
+        ErrorCode.InvalidTransactionTimeout => " The broker's transaction.max.timeout.ms is lower than StreamOptions.TransactionTimeout.",
+        ErrorCode.InvalidSessionTimeout => " StreamOptions.SessionTimeout lies outside of the broker's group.min.session.timeout.ms and group.max.session.timeout.ms.",
+        _ => "",
+    };
+
+    private Confluent.Kafka.Admin.TopicDescription? Find(string topic) => Ask<Confluent.Kafka.Admin.TopicDescription?>($"Topic '{topic}' cannot be described", async () =>
+    {
+        try
+        {
+            DescribeTopicsResult result = await _admin.DescribeTopicsAsync(TopicCollection.OfTopicNames([topic]), new() { RequestTimeout = Patience }).ConfigureAwait(false);
+            return result.TopicDescriptions[0];
+        }
+        catch (DescribeTopicsException error)
+        {
+            Error first = error.Results.TopicDescriptions[0].Error;
+            return first.Code == ErrorCode.UnknownTopicOrPart ? null : throw new KafkaException(first);
+        }
+    });
+
+    private Dictionary<string, ConfigEntryResult> Configs(string topic) => Ask($"The settings of topic '{topic}' cannot be read", async () =>
+    {
+        try
+        {
+            List<DescribeConfigsResult> results = await _admin.DescribeConfigsAsync(
+                [new ConfigResource { Type = ResourceType.Topic, Name = topic }], new() { RequestTimeout = Patience }).ConfigureAwait(false);
+            return results[0].Entries;
+        }
+        catch (DescribeConfigsException error)
+        {
+            throw new KafkaException(error.Results[0].Error);
+        }
+    });
+
+    private void CheckTombstones(string topic)
+    {
+        Dictionary<string, ConfigEntryResult> configs = Configs(topic);
+        long kept = long.Parse(configs["delete.retention.ms"].Value, CultureInfo.InvariantCulture);
+        if (configs["cleanup.policy"].Value == "compact" && kept < TombstoneRetention.TotalMilliseconds)
+        {
+            throw new BrokerException(
+                Consequence.Stop,
+                $"Topic '{topic}' keeps deletions for {TimeSpan.FromMilliseconds(kept)} (delete.retention.ms); an older copy of the state would bring deleted keys back. Set it to {Milliseconds(TombstoneRetention)} or more.");
+        }
+    }
+
+    private long OffsetOf(TopicPartition partition, OffsetSpec spec, IsolationLevel isolation) => Ask($"The offsets of {partition} cannot be read", async () =>
+    {
+        try
+        {
+            ListOffsetsResult result = await _admin.ListOffsetsAsync(
+                [new() { TopicPartition = Client(partition), OffsetSpec = spec }],
+                new ListOffsetsOptions { IsolationLevel = isolation, RequestTimeout = Patience }).ConfigureAwait(false);
+            return result.ResultInfos[0].TopicPartitionOffsetError.Offset.Value;
+        }
+        catch (ListOffsetsException error)
+        {
+            throw new KafkaException(error.Result.ResultInfos[0].TopicPartitionOffsetError.Error);
+        }
+    });
+
+    private T Ask<T>(string failure, Func<Task<T>> question)
+    {
+        Task<T> answer = question();
+        if (Task.WaitAny(answer, _refused.Task) == 1 && !answer.IsCompletedSuccessfully)
+        {
+            throw new BrokerException(
+                Consequence.Stop, $"Kafka at {Settings.BootstrapServers} refuses the connection: {Describe(_refused.Task.Result)}. Check the security settings (KafkaOptions.Settings).");
+        }
+
+        try
+        {
+            T result = answer.GetAwaiter().GetResult();
+            _reached = true;
+            return result;
+        }
+        catch (KafkaException error)
+        {
+            BrokerException translated = Failure(error, failure);
+            if (translated.Consequence == Consequence.Retry && !_reached)
+            {
+                throw new BrokerException(
+                    Consequence.Stop,
+                    $"No broker answers at {Settings.BootstrapServers} within {Patience.TotalSeconds:0} s{(_lastError is { } last ? $": {Describe(last)}" : "")}. Check the address, and that the broker runs.",
+                    error);
+            }
+
+            throw translated;
+        }
+    }
+
+    private string Describe(Error error) => $"{Settings.Redact(error.Reason).TrimEnd('.')} ({error.Code})";
+}

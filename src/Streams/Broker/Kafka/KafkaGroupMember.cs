@@ -1,0 +1,265 @@
+using System.Diagnostics;
+using Confluent.Kafka;
+
+namespace KStreamSharp;
+
+/// <summary>
+/// A member of a Kafka group. The client asks for an answer to a revocation inside its call, so it has a thread of its own,
+/// which waits there until the partitions are released or the budget is over.
+/// </summary>
+internal sealed class KafkaGroupMember : GroupMember
+{
+    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(10);
+
+    private readonly KafkaBroker _broker;
+    private readonly GroupOptions _options;
+    private readonly IConsumer<Ignore, Ignore> _consumer;
+    private readonly Thread _thread;
+    private readonly object _gate = new();
+    private readonly Lock _inUse = new();
+    private readonly Queue<GroupEvent> _events = [];
+    private readonly HashSet<int> _owned = [];
+    private readonly HashSet<int> _revoking = [];
+    private BrokerException? _failure;
+    private long _polledAt;
+    private bool _started;
+    private bool _closing;
+    private bool _leaving;
+    private bool _isGone;
+
+    public KafkaGroupMember(KafkaBroker broker, GroupOptions options)
+    {
+        _broker = broker;
+        _options = options;
+        _consumer = broker.Build(() => new ConsumerBuilder<Ignore, Ignore>(broker.Settings.Member(options))
+            .SetLogHandler((_, message) => broker.Heard(message))
+            .SetErrorHandler((_, _) => { })
+            .SetPartitionsAssignedHandler((_, partitions) => Assigned(partitions))
+            .SetPartitionsRevokedHandler((_, partitions) => Revoked(Numbers(partitions)))
+            .SetPartitionsLostHandler((_, partitions) => Lost(Numbers(partitions)))
+            .Build());
+        _thread = new Thread(Run) { Name = "kstream-kafka-member", IsBackground = true };
+    }
+
+    public override GroupToken Token
+    {
+        get
+        {
+            // The client does not guard its memory against a call that comes while it is disposed.
+            lock (_inUse)
+            {
+                try
+                {
+                    return _isGone ? new("", -1) : KafkaGroupMetadata.Read(_consumer.ConsumerGroupMetadata);
+                }
+                catch (KafkaException)
+                {
+                    return new("", -1);
+                }
+            }
+        }
+    }
+
+    public override GroupEvent? Poll()
+    {
+        lock (_gate)
+        {
+            if (_failure is not null)
+            {
+                throw _failure;
+            }
+
+            _polledAt = Stopwatch.GetTimestamp();
+            Monitor.PulseAll(_gate);
+            if (!_started && !_closing)
+            {
+                _started = true;
+                _thread.Start();
+            }
+
+            return _events.TryDequeue(out GroupEvent? next) ? next : null;
+        }
+    }
+
+    public override void Release(IReadOnlyList<int> partitions)
+    {
+        lock (_gate)
+        {
+            int[] released = [.. partitions.Where(_revoking.Contains)];
+            if (released.Length > 0)
+            {
+                _options.Voided(released);
+                _revoking.ExceptWith(released);
+                Monitor.PulseAll(_gate);
+            }
+        }
+    }
+
+    public override void Leave() => End(leave: true);
+
+    public override void Dispose() => End(leave: false);
+
+    private static int[] Numbers(IEnumerable<TopicPartitionOffset> partitions) => [.. partitions.Select(partition => partition.Partition.Value).Order()];
+
+    private void End(bool leave)
+    {
+        lock (_gate)
+        {
+            if (_closing)
+            {
+                return;
+            }
+
+            _closing = true;
+            _leaving = leave;
+            _events.Clear();
+            Monitor.PulseAll(_gate);
+            if (!_started)
+            {
+                DisposeClient();
+                return;
+            }
+        }
+
+        // When no broker answers, the thread ends with the process; the session time-out does the rest.
+        _thread.Join(LeavePatience);
+    }
+
+    private void Run()
+    {
+        try
+        {
+            _consumer.Subscribe(_options.Topic);
+            while (IsAlive())
+            {
+                Serve(Turn);
+            }
+
+            if (_leaving && _failure is null)
+            {
+                // A static member's close keeps its partitions for it; to give up the subscription first gives them up too.
+                _consumer.Unsubscribe();
+                long began = Stopwatch.GetTimestamp();
+                do
+                {
+                    Serve(Turn);
+                }
+                while (_owned.Count > 0 && Stopwatch.GetElapsedTime(began) < LeavePatience / 2);
+                Serve(Turn);
+            }
+
+            _consumer.Close();
+        }
+        catch (KafkaException error)
+        {
+            Fail(error);
+        }
+        finally
+        {
+            DisposeClient();
+        }
+    }
+
+    private void DisposeClient()
+    {
+        lock (_inUse)
+        {
+            _isGone = true;
+            _consumer.Dispose();
+        }
+    }
+
+    /// <summary>Waits while the engine does not poll: it hangs, and the group must learn of it. The client then leaves by its own time-out.</summary>
+    private bool IsAlive()
+    {
+        lock (_gate)
+        {
+            while (!_closing && _failure is null && Stopwatch.GetElapsedTime(_polledAt) > _options.SessionTimeout / 3)
+            {
+                Monitor.Wait(_gate, Turn);
+            }
+
+            return !_closing && _failure is null;
+        }
+    }
+
+    private void Serve(TimeSpan atMost)
+    {
+        try
+        {
+            _consumer.Consume(atMost);
+        }
+        catch (ConsumeException error) when (!error.Error.IsFatal && KafkaErrors.Of(error.Error) != Consequence.Stop)
+        {
+            // The client mends these itself, and says so by the events that follow.
+        }
+        catch (KafkaException error)
+        {
+            Fail(error);
+        }
+    }
+
+    private void Fail(KafkaException error)
+    {
+        lock (_gate)
+        {
+            _options.Voided([.. _owned]);
+            _failure ??= error.Error.Code == ErrorCode.FencedInstanceId
+                ? new(Consequence.Stop, $"Another member of group '{_options.Group}' uses instance id '{_options.InstanceId}'. Give each instance an id of its own (InstanceId, --instance-id).", error)
+                : new(Consequence.Stop, _broker.Failure(error, $"This instance cannot be a member of group '{_options.Group}', which shares out topic '{_options.Topic}'").Message, error);
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    private IEnumerable<TopicPartitionOffset> Assigned(List<Confluent.Kafka.TopicPartition> partitions)
+    {
+        lock (_gate)
+        {
+            int[] assigned = [.. partitions.Select(partition => partition.Partition.Value).Order()];
+            _owned.UnionWith(assigned);
+            if (assigned.Length > 0)
+            {
+                _events.Enqueue(new(GroupEventKind.Assigned, assigned));
+            }
+        }
+
+        // What the topic says is read elsewhere, by everyone; here only its partitions matter.
+        return partitions.Select(partition => new TopicPartitionOffset(partition, Offset.End));
+    }
+
+    private void Revoked(int[] partitions)
+    {
+        lock (_gate)
+        {
+            if (!_closing && partitions.Length > 0)
+            {
+                _revoking.UnionWith(partitions);
+                _events.Enqueue(new(GroupEventKind.Revoking, partitions));
+                long began = Stopwatch.GetTimestamp();
+                while (_revoking.Count > 0 && !_closing && _options.RevocationBudget - Stopwatch.GetElapsedTime(began) is { Ticks: > 0 } left)
+                {
+                    Monitor.Wait(_gate, left);
+                }
+
+                _revoking.Clear();
+            }
+
+            _options.Voided(partitions);
+            _owned.ExceptWith(partitions);
+        }
+    }
+
+    private void Lost(int[] partitions)
+    {
+        lock (_gate)
+        {
+            _options.Voided(partitions);
+            _owned.ExceptWith(partitions);
+            if (!_closing && partitions.Length > 0)
+            {
+                _events.Enqueue(new(GroupEventKind.Lost, partitions));
+            }
+        }
+    }
+}

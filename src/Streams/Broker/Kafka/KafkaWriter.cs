@@ -1,0 +1,116 @@
+using Confluent.Kafka;
+
+namespace KStreamSharp;
+
+/// <summary>A transactional writer of a Kafka cluster.</summary>
+internal sealed class KafkaWriter : TransactionalWriter
+{
+    /// <summary>One call of the client; what takes longer is called again.</summary>
+    private static readonly TimeSpan CallTime = TimeSpan.FromSeconds(1);
+
+    /// <summary>Positions that are not taken by then are given up with their transaction: that call does not resume.</summary>
+    private static readonly TimeSpan OffsetsTime = TimeSpan.FromSeconds(10);
+
+    private const int PollEvery = 256;
+
+    private readonly KafkaBroker _broker;
+    private readonly string _id;
+    private readonly IProducer<byte[]?, byte[]?> _producer;
+    private readonly Action<DeliveryReport<byte[]?, byte[]?>> _delivered;
+    private Dictionary<TopicPartition, long> _last = [];
+    private Dictionary<TopicPartition, long> _committed = [];
+    private bool _failed;
+    private int _sincePoll;
+
+    public KafkaWriter(KafkaBroker broker, string transactionalId, TimeSpan transactionTimeout)
+    {
+        _broker = broker;
+        _id = transactionalId;
+        _delivered = Delivered;
+        _producer = broker.Build(() => new ProducerBuilder<byte[]?, byte[]?>(broker.Settings.Writer(transactionalId, transactionTimeout))
+            .SetLogHandler((_, message) => broker.Heard(message))
+            .SetErrorHandler((_, _) => { })
+            .SetKeySerializer(Serializers.ByteArray!)
+            .SetValueSerializer(Serializers.ByteArray!)
+            .Build());
+    }
+
+    public override void Initialize() => Call("initialized", () => _producer.InitTransactions(CallTime));
+
+    public override void Begin()
+    {
+        _last.Clear();
+        _failed = false;
+        Call("begun", _producer.BeginTransaction);
+    }
+
+    public override void Append(TopicPartition partition, in OutgoingRecord record)
+    {
+        _producer.Produce(_broker, partition, KafkaRecords.Message(record), _delivered);
+        if (++_sincePoll == PollEvery)
+        {
+            _sincePoll = 0;
+            _producer.Poll(TimeSpan.Zero);
+        }
+    }
+
+    public override void SendOffsets(string group, IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
+    {
+        Call($"given the positions of group '{group}'", () => _producer.SendOffsetsToTransaction(
+            positions.Select(position => new TopicPartitionOffset(KafkaBroker.Client(position.Key), position.Value)),
+            KafkaGroupMetadata.Write(group, token),
+            OffsetsTime));
+    }
+
+    public override void Commit()
+    {
+        try
+        {
+            Call("committed", () => _producer.CommitTransaction(CallTime));
+        }
+        catch (BrokerException error) when (error.Consequence is Consequence.Abort or Consequence.LostMembership)
+        {
+            // Whether the broker has decided already cannot be told from the error: a new writer finds out.
+            throw new BrokerException(Consequence.NewWriter, error.Message, error);
+        }
+
+        (_committed, _last) = (_last, _committed);
+    }
+
+    public override void Abort()
+    {
+        // The client may end a transaction that the broker has not heard of yet, and takes the refusal for fatal: let it
+        // hear. After an error the client sends nothing any more.
+        if (!_failed)
+        {
+            _producer.Flush(CallTime);
+        }
+
+        Call("aborted", () => _producer.AbortTransaction(CallTime));
+    }
+
+    public override long LastOffset(TopicPartition partition) => _committed[partition];
+
+    public override void Dispose() => _producer.Dispose();
+
+    private void Delivered(DeliveryReport<byte[]?, byte[]?> report)
+    {
+        if (!report.Error.IsError)
+        {
+            _last[new(report.Topic, report.Partition.Value)] = report.Offset.Value;
+        }
+    }
+
+    private void Call(string what, Action call)
+    {
+        try
+        {
+            call();
+        }
+        catch (KafkaException error)
+        {
+            _failed = true;
+            throw _broker.Failure(error, $"The transaction of '{_id}' could not be {what}");
+        }
+    }
+}

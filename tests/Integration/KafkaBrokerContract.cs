@@ -1,0 +1,16 @@
+namespace KStreamSharp.Tests;
+
+/// <summary>The contract, on Kafka with the classic group protocol.</summary>
+public sealed class KafkaClassicContract(KafkaCluster cluster) : BrokerContract
+{
+    private protected override Broker CreateBroker() => new KafkaBroker(new KafkaOptions { BootstrapServers = cluster.Address });
+}
+
+/// <summary>The contract, on Kafka with the group protocol of Kafka 4.</summary>
+public sealed class KafkaConsumerContract(KafkaCluster cluster) : BrokerContract
+{
+    private protected override Broker CreateBroker() =>
+        new KafkaBroker(new KafkaOptions { BootstrapServers = cluster.Address, GroupProtocol = KafkaGroupProtocol.Consumer });
+
+    private protected override bool HasStaticMembers => false;
+}
