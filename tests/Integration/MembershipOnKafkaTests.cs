@@ -93,6 +93,7 @@ public sealed class MembershipOnKafkaTests(KafkaCluster cluster, ITestOutputHelp
                 {
                     case 0:
                         did = "terminated";
+                        topics.Until(Limit, () => processes[victim]!.Shards is not null, () => "it does not start", processes[victim]!);
                         processes[victim]!.Terminate();
                         Assert.Equal(0, processes[victim]!.AwaitExit(Limit));
                         processes[victim]!.Dispose();
