@@ -132,7 +132,13 @@ public sealed class StreamEngine : IDisposable
 
     private void Run(Instance instance)
     {
-        Thread restorer = Start("kstream-restorer", () => Loop(instance.Restorer.Step, RestorerTurn));
+        Thread restorer = Start("kstream-restorer", () => Loop(
+            () =>
+            {
+                instance.TopicWatch.Step();
+                return instance.Restorer.Step();
+            },
+            RestorerTurn));
         Thread[] workers = [.. instance.Workers.Select((worker, slot) => Start($"kstream-worker-{slot}", () => Work(worker)))];
         while (!_stopping.IsSet)
         {
