@@ -137,7 +137,8 @@ internal sealed class KafkaAdmin : IDisposable
         .SetLogHandler((_, message) => _broker.Heard(message))
         .SetErrorHandler((_, error) =>
         {
-            _lastError = error;
+            // That all are down says less than why one is.
+            _lastError = error.Code == ErrorCode.Local_AllBrokersDown ? _lastError ?? error : error;
             if (KafkaErrors.IsRefusal(error.Code))
             {
                 _refused.TrySetResult(error);
