@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Hosting;
 
@@ -7,11 +8,13 @@ public sealed class KStreamHostBuilder
 {
     private readonly List<Func<IServiceProvider, IFlow>> _flows = [];
 
-    internal KStreamHostBuilder()
-    {
-    }
+    internal KStreamHostBuilder(HostLog log) =>
+        Services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Warning).AddProvider(log));
 
-    /// <summary>Services for flow classes. User code runs on several workers at once, so what it captures must be thread-safe.</summary>
+    /// <summary>
+    /// Services for flow classes. User code runs on several workers at once, so what it captures must be thread-safe. Logging
+    /// is there: warnings and errors, a line each, to standard error.
+    /// </summary>
     public IServiceCollection Services { get; } = new ServiceCollection();
 
     /// <summary>Adds a flow that was built by hand. The first flow added is the one that runs when none is named.</summary>
@@ -32,9 +35,8 @@ public sealed class KStreamHostBuilder
         return this;
     }
 
-    internal IReadOnlyList<IFlow> Build()
+    internal IReadOnlyList<IFlow> Build(IServiceProvider services)
     {
-        ServiceProvider services = Services.BuildServiceProvider();
         IFlow[] flows = [.. _flows.Select(make => make(services))];
         if (flows.Length == 0)
         {

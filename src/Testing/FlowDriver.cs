@@ -8,7 +8,7 @@ namespace KStreamSharp.Testing;
 /// </summary>
 public sealed class FlowDriver : IDisposable
 {
-    private const int RoundsMax = 100_000;
+    private const int RoundsMax = 10_000;
 
     private static readonly TimeSpan Never = TimeSpan.FromDays(3650);
 

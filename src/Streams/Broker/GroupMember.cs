@@ -72,7 +72,8 @@ internal sealed class GroupOptions
 
     /// <summary>
     /// Called with partitions that stop being this member's, before the group can learn of it: on release, when the
-    /// budget is over, and when they are lost. It may run on a thread of the client.
+    /// budget is over, and when they are lost, also to another member of the same instance id. It may run on a thread of
+    /// the client, and more than once for the same partitions.
     /// </summary>
     public required Action<IReadOnlyList<int>> Voided { get; init; }
 }

@@ -33,6 +33,13 @@ public sealed class Dataflow
     /// <param name="options">How to treat bad records and where to begin; null for the defaults.</param>
     /// <returns>The stream of its records. Records without a key are bad records.</returns>
     /// <exception cref="FlowException">The id is taken, empty or has a dot; or another step reads the same topic.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, int&gt; temps = flow.Input("temps", Topic.Keyed&lt;string, int&gt;("temps"));
+    /// Stream&lt;string&gt; lines = flow.Input("lines", Topic.Values&lt;string&gt;("lines"), new InputOptions { BadRecords = BadRecords.Skip });
+    /// Stream&lt;Record&lt;string, byte[]&gt;&gt; records = flow.Input("records", Topic.Records&lt;string, byte[]&gt;("records"));
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TValue> Input<TKey, TValue>(string id, KeyedTopic<TKey, TValue> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
@@ -149,19 +156,14 @@ public sealed class Dataflow
             CheckId(step.Id, "step");
         }
 
-        if (!_ids.Add(step.Id))
-        {
-            throw new FlowException($"Step '{step.Id}' exists twice in flow '{Id}'. Give each step an id of its own.");
-        }
+        CheckFree(step.Id);
 
         foreach (Outlet upstream in step.Upstreams)
         {
-            if (upstream.Flow != this)
-            {
-                _ids.Remove(step.Id);
-                throw new FlowException($"Step '{step.Id}' of flow '{Id}' was given a stream of flow '{upstream.Flow.Id}'. A flow uses its own streams only.");
-            }
+            CheckOwn(step.Id, upstream);
         }
+
+        _ids.Add(step.Id);
 
         _steps.Add(step);
         foreach (Outlet outlet in outlets)
@@ -169,6 +171,44 @@ public sealed class Dataflow
             outlet.Step = step;
         }
     }
+
+    /// <summary>For steps that are made of several: the id is checked before the first part is added.</summary>
+    internal void CheckNew(string id)
+    {
+        CheckId(id, "step");
+        CheckFree(id);
+    }
+
+    /// <summary>Takes an id for a step of which only the parts are in the flow.</summary>
+    internal void Reserve(string id)
+    {
+        CheckNew(id);
+        _ids.Add(id);
+    }
+
+    internal void CheckOwn(string id, Outlet upstream)
+    {
+        if (upstream.Flow != this)
+        {
+            throw new FlowException($"Step '{id}' of flow '{Id}' was given a stream of flow '{upstream.Flow.Id}'. A flow uses its own streams only.");
+        }
+    }
+
+    /// <summary>Equal keys must have equal bytes where streams meet: bytes decide the shard, and find the state.</summary>
+    internal static void CheckSameKeys<TKey>(string id, Serde<TKey> first, Serde<TKey> other)
+    {
+        if (!Equals(first, other))
+        {
+            throw new FlowException(
+                $"The upstreams of step '{id}' write their keys by different serdes, so equal keys could be in different shards. "
+                + "Give their topics one serde object, or put KeyOn(\"...\", (key, _) => key, serde) before the step on one of them.");
+        }
+    }
+
+    /// <summary>Checks values that are to cross a topic of the engine.</summary>
+    internal static Serde<T> CheckedTravel<T>(string id, string part, Serde<T> serde) => serde.WhyNotRoundTrip() is { } reason
+        ? throw new FlowException($"Step '{id}' cannot send its {part} through a topic: {reason}. Change the type, or name a serde for it.")
+        : serde;
 
     internal static void RefuseTasks(string id, Type type)
     {
@@ -198,6 +238,14 @@ public sealed class Dataflow
         if (id.Length > 100 || !id.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-'))
         {
             throw new FlowException($"'{id}' is no id for a {what}: up to 100 letters, digits, '_' and '-' (dots separate the parts of internal names).");
+        }
+    }
+
+    private void CheckFree(string id)
+    {
+        if (_ids.Contains(id))
+        {
+            throw new FlowException($"Step '{id}' exists twice in flow '{Id}'. Give each step an id of its own.");
         }
     }
 

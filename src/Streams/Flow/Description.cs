@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace KStreamSharp;
@@ -8,7 +9,7 @@ namespace KStreamSharp;
 /// <param name="Steps">The steps in the order in which they were added, the engine's own included.</param>
 public sealed record FlowDescription(string Flow, IReadOnlyList<StepDescription> Steps)
 {
-    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true };
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>The steps as lines of text.</summary>
     public string ToText()
@@ -40,11 +41,18 @@ public sealed record FlowDescription(string Flow, IReadOnlyList<StepDescription>
     public string ToMermaid()
     {
         StringBuilder chart = new();
-        chart.Append("flowchart TD\n  subgraph ").Append(Node(Flow)).Append("[\"").Append(Flow).Append("\"]\n");
+        chart.Append("flowchart TD\n  subgraph ").Append(Node("flow", Flow)).Append("[\"").Append(Flow).Append("\"]\n");
         foreach (StepDescription step in Steps)
         {
-            string label = $"{step.Id}<br/>{step.Operator}{(step.State is null ? "" : $"<br/>state {Escape(step.State)}")}";
-            chart.Append("    ").Append(Node(step.Id)).Append(step.State is null ? $"[\"{label}\"]" : $"[[\"{label}\"]]").Append('\n');
+            string[] lines =
+            [
+                step.Id,
+                step.Operator,
+                .. step.State is not null ? [$"state {Escape(step.State)}"] : Array.Empty<string>(),
+                .. step.Reason is not null ? [$"because {step.Reason}"] : Array.Empty<string>(),
+            ];
+            string label = string.Join("<br/>", lines);
+            chart.Append("    ").Append(Node("step", step.Id)).Append(step.State is null ? $"[\"{label}\"]" : $"[[\"{label}\"]]").Append('\n');
         }
 
         chart.Append("  end\n");
@@ -53,20 +61,21 @@ public sealed record FlowDescription(string Flow, IReadOnlyList<StepDescription>
             foreach (string upstream in step.Upstreams)
             {
                 string[] parts = upstream.Split(':');
-                chart.Append("  ").Append(Node(parts[0])).Append(parts.Length > 1 ? $" -- {parts[1]} --> " : " --> ").Append(Node(step.Id)).Append('\n');
+                chart.Append("  ").Append(Node("step", parts[0])).Append(parts.Length > 1 ? $" -- {parts[1]} --> " : " --> ").Append(Node("step", step.Id)).Append('\n');
             }
 
             if (step.Topic is not null)
             {
-                string topic = $"topic_{Node(step.Topic)}[(\"{step.Topic}\")]";
-                chart.Append("  ").Append(step.Operator == "input" ? $"{topic} --> {Node(step.Id)}" : $"{Node(step.Id)} --> {topic}").Append('\n');
+                string topic = $"{Node("topic", step.Topic)}[(\"{step.Topic}\")]";
+                chart.Append("  ").Append(step.Operator == "input" ? $"{topic} --> {Node("step", step.Id)}" : $"{Node("step", step.Id)} --> {topic}").Append('\n');
             }
         }
 
         return chart.ToString();
     }
 
-    private static string Node(string id) => string.Concat(id.Select(c => char.IsAsciiLetterOrDigit(c) ? c.ToString() : $"_{(int)c:x2}"));
+    /// <summary>A node's id in the chart; the kind in front keeps words like "end", which Mermaid gives a meaning, out of it.</summary>
+    private static string Node(string kind, string id) => $"{kind}_{string.Concat(id.Select(c => char.IsAsciiLetterOrDigit(c) ? c.ToString() : $"_{(int)c:x2}"))}";
 
     private static string Escape(string text) => text.Replace("<", "&lt;", StringComparison.Ordinal).Replace(">", "&gt;", StringComparison.Ordinal);
 }

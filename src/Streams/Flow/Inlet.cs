@@ -63,7 +63,10 @@ internal sealed class KeyedDecoder<TKey, TValue>(string topic, Serde<TKey> key, 
             throw new BadRecordException("the record has no key, which a keyed input needs");
         }
 
-        return new(key.Deserialize(record.Key, _key), Part(value, record.Value, record.HasValue, _value));
+        TKey made = key.Deserialize(record.Key, _key);
+        return made is null
+            ? throw new BadRecordException("the record's key is null, which a keyed input cannot use")
+            : new(made, Part(value, record.Value, record.HasValue, _value));
     }
 }
 

@@ -7,6 +7,11 @@ public sealed partial class Stream<T>
     /// <param name="predicate">Which side an item goes to.</param>
     /// <returns>The items for which the predicate was true, and those for which it was false.</returns>
     /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <example>
+    /// <code>
+    /// (Stream&lt;string&gt; errors, Stream&lt;string&gt; rest) = lines.Branch("errors", line =&gt; line.StartsWith("error", StringComparison.Ordinal));
+    /// </code>
+    /// </example>
     public (Stream<T> Trues, Stream<T> Falses) Branch(string id, Func<T, bool> predicate)
     {
         ArgumentNullException.ThrowIfNull(predicate);

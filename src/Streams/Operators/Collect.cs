@@ -25,6 +25,11 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="since">From when the time-out counts.</param>
     /// <exception cref="FlowException">The id cannot be used, or the values' serde cannot give them back.</exception>
     /// <exception cref="ArgumentOutOfRangeException">The size is less than 1, or the time-out is negative.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, IReadOnlyList&lt;int&gt;&gt; batches = temps.Collect("batches", timeout: TimeSpan.FromSeconds(10), maxSize: 2);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, IReadOnlyList<TValue>> Collect(
         string id, TimeSpan timeout, int maxSize, CollectTimeout since = CollectTimeout.SinceLastItem)
     {

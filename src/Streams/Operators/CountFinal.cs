@@ -8,11 +8,16 @@ public sealed partial class Stream<T>
     /// <param name="key">Makes the key of an item.</param>
     /// <param name="keySerde">The serde of the keys; null for <see cref="Serde.For{T}"/>.</param>
     /// <exception cref="FlowException">The id cannot be used, or the keys would be tasks.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, long&gt; counts = lines.FlatMap("words", line =&gt; line.Split(' ')).CountFinal("count", word =&gt; word);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, long> CountFinal<TKey>(string id, Func<T, TKey> key, Serde<TKey>? keySerde = null)
     {
         ArgumentNullException.ThrowIfNull(key);
         Dataflow.RefuseTasks(id, typeof(TKey));
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         Outlet<Keyed<TKey, bool>> keyed = new(Flow);
         Outlet<T> upstream = Outlet;
         Flow.AddStep(

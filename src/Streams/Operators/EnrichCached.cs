@@ -15,6 +15,12 @@ public sealed partial class Stream<T>
     /// <param name="timeToLive">How old an entry may become, counted from its look-up; null for any age.</param>
     /// <exception cref="FlowException">The id cannot be used, or the getter or the mapper returns tasks.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeToLive"/> is negative.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;string&gt; enriched = lines.EnrichCached&lt;string, string, string&gt;(
+    ///     "country", code =&gt; lookUp(code), (cache, code) =&gt; $"{code} {cache.Get(code)}", TimeSpan.FromHours(1));
+    /// </code>
+    /// </example>
     public Stream<TOut> EnrichCached<TCacheKey, TCached, TOut>(
         string id, Func<TCacheKey, TCached> getter, Func<LookupCache<TCacheKey, TCached>, T, TOut> mapper, TimeSpan? timeToLive = null)
         where TCacheKey : notnull

@@ -6,6 +6,11 @@ public sealed partial class Stream<T>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="predicate">True to keep.</param>
     /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;string&gt; comments = lines.Filter("comments", line =&gt; line.StartsWith('#'));
+    /// </code>
+    /// </example>
     public Stream<T> Filter(string id, Func<T, bool> predicate)
     {
         ArgumentNullException.ThrowIfNull(predicate);

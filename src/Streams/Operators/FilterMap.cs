@@ -7,6 +7,11 @@ public sealed partial class Stream<T>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the item, or null to drop it.</param>
     /// <exception cref="FlowException">The id cannot be used, or the mapper returns tasks.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;int&gt; numbers = lines.FilterMap("numbers", line =&gt; int.TryParse(line, out int number) ? number : (int?)null);
+    /// </code>
+    /// </example>
     public Stream<TOut> FilterMap<TOut>(string id, Func<T, TOut?> mapper)
         where TOut : class
     {

@@ -7,6 +7,11 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the value, or null to drop it.</param>
     /// <exception cref="FlowException">The id cannot be used, or the mapper returns tasks.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, string&gt; initials = names.FilterMapValue("initial", name =&gt; name.Length == 0 ? null : name[..1]);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TOut> FilterMapValue<TOut>(string id, Func<TValue, TOut?> mapper)
         where TOut : class
     {

@@ -6,6 +6,11 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="predicate">True to keep.</param>
     /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, int&gt; frost = temps.FilterValue("frost", celsius =&gt; celsius &lt; 0);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TValue> FilterValue(string id, Func<TValue, bool> predicate)
     {
         ArgumentNullException.ThrowIfNull(predicate);

@@ -7,6 +7,11 @@ public sealed partial class Stream<T>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the sequence.</param>
     /// <exception cref="FlowException">The id cannot be used, or the items would be tasks.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;string&gt; words = lines.FlatMap("words", line =&gt; line.Split(' '));
+    /// </code>
+    /// </example>
     public Stream<TOut> FlatMap<TOut>(string id, Func<T, IEnumerable<TOut>> mapper)
     {
         ArgumentNullException.ThrowIfNull(mapper);

@@ -10,6 +10,11 @@ public sealed partial class Stream<T>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the sequence of the batch, which is never empty.</param>
     /// <exception cref="FlowException">The id cannot be used, or the items would be tasks.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;string&gt; prices = lines.FlatMapBatch("prices", batch =&gt; batch.Distinct().Select(item =&gt; $"{item}: 1.00")); // one look-up for many
+    /// </code>
+    /// </example>
     public Stream<TOut> FlatMapBatch<TOut>(string id, Func<IReadOnlyList<T>, IEnumerable<TOut>> mapper)
     {
         ArgumentNullException.ThrowIfNull(mapper);

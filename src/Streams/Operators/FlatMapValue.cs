@@ -7,6 +7,11 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the sequence.</param>
     /// <exception cref="FlowException">The id cannot be used, or the values would be tasks.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, string&gt; words = names.FlatMapValue("words", name =&gt; name.Split(' '));
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TOut> FlatMapValue<TOut>(string id, Func<TValue, IEnumerable<TOut>> mapper)
     {
         ArgumentNullException.ThrowIfNull(mapper);

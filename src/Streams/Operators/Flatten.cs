@@ -8,6 +8,12 @@ public static class Flattening
     /// <param name="stream">The stream of sequences.</param>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;string[]&gt; rows = lines.Map("row", line =&gt; line.Split(','));
+    /// Stream&lt;string&gt; cells = rows.Flatten("cells");
+    /// </code>
+    /// </example>
     public static Stream<TItem> Flatten<TItem>(this Stream<List<TItem>> stream, string id) => Add<List<TItem>, TItem>(stream, id);
 
     /// <inheritdoc cref="Flatten{TItem}(Stream{List{TItem}}, string)"/>

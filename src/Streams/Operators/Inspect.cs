@@ -9,6 +9,11 @@ public sealed partial class Stream<T>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="inspector">Gets the full step id (<c>flow.step</c>) and the item; null prints them to standard output.</param>
     /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;string&gt; same = lines.Inspect("seen", (step, line) =&gt; seen.Add($"{step}: {line}"));
+    /// </code>
+    /// </example>
     public Stream<T> Inspect(string id, Action<string, T>? inspector = null)
     {
         Action<string, T> show = inspector ?? (static (step, item) => Console.WriteLine($"{step}: {item}"));

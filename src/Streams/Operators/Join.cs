@@ -50,9 +50,11 @@ internal abstract class JoinSide<TKey>
 
     public abstract List<object?> Read(ref ReadOnlySpan<byte> data, in SerdeContext context);
 
-    public static JoinSide<TKey> Of<T>(string id, int side, KeyedStream<TKey, T> stream)
+    public static JoinSide<TKey> Of<T, TFirst>(string id, int side, KeyedStream<TKey, T> stream, KeyedStream<TKey, TFirst> first)
     {
         ArgumentNullException.ThrowIfNull(stream);
+        first.Outlet.Flow.CheckOwn(id, stream.Outlet);
+        Dataflow.CheckSameKeys(id, first.KeySerde, stream.KeySerde);
         Serde<T> serde = Dataflow.CheckedState(id, stream.ValueSerde);
         return new Typed<T>(stream.Partitioned(id, side).Outlet, serde);
     }
@@ -87,6 +89,7 @@ internal static class JoinStep
             throw new FlowException($"Step '{id}' has no insert mode {(int)insert}; there are First, Last and Product.");
         }
 
+        Dataflow.CheckedTravel(id, "keys", keySerde);
         Dataflow flow = sides[0].Outlet.Flow;
         Outlet<Keyed<TKey, TRow>> outlet = new(flow);
         StatefulKind<TKey, SideItem, TRow> kind = new(() => new JoinLogic<TKey, TRow>(insert, emit, sides, row)) { Eof = emit == JoinEmit.Final };

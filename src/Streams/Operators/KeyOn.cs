@@ -9,6 +9,11 @@ public sealed partial class Stream<T>
     /// <param name="keySerde">The serde of the keys; null for <see cref="Serde.For{T}"/>.</param>
     /// <param name="valueSerde">The serde of the items where they cross a repartition topic; null for <see cref="Serde.For{T}"/>.</param>
     /// <exception cref="FlowException">The id cannot be used, or the keys would be tasks.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;char, string&gt; byInitial = lines.KeyOn("initial", line =&gt; line[0]);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, T> KeyOn<TKey>(string id, Func<T, TKey> key, Serde<TKey>? keySerde = null, Serde<T>? valueSerde = null)
     {
         ArgumentNullException.ThrowIfNull(key);

@@ -7,6 +7,11 @@ public sealed partial class Stream<T>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the item.</param>
     /// <exception cref="FlowException">The id cannot be used, or the mapper returns tasks.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;int&gt; lengths = lines.Map("length", line =&gt; line.Length);
+    /// </code>
+    /// </example>
     public Stream<TOut> Map<TOut>(string id, Func<T, TOut> mapper)
     {
         ArgumentNullException.ThrowIfNull(mapper);

@@ -7,6 +7,11 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the value.</param>
     /// <exception cref="FlowException">The id cannot be used, or the mapper returns tasks.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, double&gt; fahrenheit = temps.MapValue("fahrenheit", celsius =&gt; (celsius * 1.8) + 32);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TOut> MapValue<TOut>(string id, Func<TValue, TOut> mapper)
     {
         ArgumentNullException.ThrowIfNull(mapper);

@@ -7,6 +7,11 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="comparer">Compares values; null for their default order.</param>
     /// <param name="state">The serde of the values; null for the stream's own.</param>
     /// <exception cref="FlowException">The id cannot be used, or the serde cannot give the values back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, string&gt; longest = names.MaxFinal("longest", name =&gt; name.Length);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TValue> MaxFinal(string id, IComparer<TValue>? comparer = null, Serde<TValue>? state = null)
     {
         IComparer<TValue> order = comparer ?? Comparer<TValue>.Default;

@@ -6,6 +6,11 @@ public sealed partial class Stream<T>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="others">The other streams, of the same flow.</param>
     /// <exception cref="FlowException">The id cannot be used, or a stream belongs to another flow.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;string&gt; all = lines.Merge("all", more);
+    /// </code>
+    /// </example>
     public Stream<T> Merge(string id, params ReadOnlySpan<Stream<T>> others)
     {
         List<Outlet<T>> upstreams = [Outlet];
@@ -27,7 +32,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// </summary>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="others">The other streams, of the same flow.</param>
-    /// <exception cref="FlowException">The id cannot be used, or a stream belongs to another flow.</exception>
+    /// <exception cref="FlowException">The id cannot be used, or a stream belongs to another flow or has another serde for its keys.</exception>
     public KeyedStream<TKey, TValue> Merge(string id, params ReadOnlySpan<KeyedStream<TKey, TValue>> others)
     {
         List<Outlet<Keyed<TKey, TValue>>> upstreams = [Outlet];
@@ -35,6 +40,8 @@ public sealed partial class KeyedStream<TKey, TValue>
         foreach (KeyedStream<TKey, TValue> other in others)
         {
             ArgumentNullException.ThrowIfNull(other, nameof(others));
+            Flow.CheckOwn(id, other.Outlet);
+            Dataflow.CheckSameKeys(id, KeySerde, other.KeySerde);
             upstreams.Add(other.Outlet);
             changedBy ??= other.KeyChangedBy;
         }

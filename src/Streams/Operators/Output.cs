@@ -49,6 +49,11 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="topic">The topic, which must exist.</param>
     /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <example>
+    /// <code>
+    /// temps.Output("totals", Topic.Keyed&lt;string, int&gt;("totals"));
+    /// </code>
+    /// </example>
     public void Output(string id, KeyedTopic<TKey, TValue> topic)
     {
         ArgumentNullException.ThrowIfNull(topic);

@@ -5,6 +5,11 @@ public sealed partial class Stream<T>
     /// <summary>Stops the application at the first item: for branches that must stay empty.</summary>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <example>
+    /// <code>
+    /// lines.Filter("empty", line =&gt; line.Length == 0).Raises("no-empty-lines");
+    /// </code>
+    /// </example>
     public void Raises(string id) => Flow.AddEnd(id, "raises", Outlet, topic: null, (instance, step) => new RaisesPort<T>(instance, step.Id));
 }
 

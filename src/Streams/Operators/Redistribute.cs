@@ -8,13 +8,22 @@ public sealed partial class Stream<T>
     /// </summary>
     /// <param name="id">The step's id, unique in the flow; the topic is named <c>application-id.repartition</c>.</param>
     /// <param name="valueSerde">The serde of the items; null for <see cref="Serde.For{T}"/>.</param>
-    /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <exception cref="FlowException">The id cannot be used, or the serde cannot give the items back.</exception>
+    /// <example>
+    /// <code>
+    /// Stream&lt;int&gt; lengths = lines.Redistribute("spread").Map("costly", line =&gt; line.Length);
+    /// </code>
+    /// </example>
     public Stream<T> Redistribute(string id, Serde<T>? valueSerde = null)
     {
-        RepartitionStep.CheckPlain(Flow, id);
-        Serde<T> serde = valueSerde ?? Serde.For<T>();
+        Flow.Reserve(id);
+        Serde<T> serde = Dataflow.CheckedTravel(id, "items", valueSerde ?? Serde.For<T>());
         return new(RepartitionStep.AddCore(
-            Outlet, $"{id}.repartition", $"step '{id}' spreads the items over all shards", topic => new SpreadingEncoder<T>(topic, serde), topic => new ValueDecoder<T>(topic, serde)));
+            Outlet,
+            $"{id}.repartition",
+            $"step '{id}' spreads the items over all shards",
+            topic => new SpreadingEncoder<T>(topic, serde),
+            topic => new ValueDecoder<T>(topic, serde)));
     }
 }
 

@@ -12,6 +12,11 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="reducer">Makes one value of the result so far and the next value. Let it be associative.</param>
     /// <param name="state">The serde of the values; null for the stream's own.</param>
     /// <exception cref="FlowException">The id cannot be used, or the serde cannot give the values back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, string&gt; longest = names.ReduceFinal("longest", (best, name) =&gt; name.Length &gt; best.Length ? name : best);
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TValue> ReduceFinal(string id, Func<TValue, TValue, TValue> reducer, Serde<TValue>? state = null)
     {
         ArgumentNullException.ThrowIfNull(reducer);

@@ -9,10 +9,15 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// values of a key whatever partitioner wrote the input. The engine does it by itself where the key has changed.
     /// </summary>
     /// <param name="id">The step's id, unique in the flow; the topic is named <c>application-id.repartition</c>.</param>
-    /// <exception cref="FlowException">The id cannot be used.</exception>
+    /// <exception cref="FlowException">The id cannot be used, or the serdes cannot give keys and values back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, (int, string)&gt; rows = temps.Repartition("by-hash").Join("rows", names.Repartition("names-by-hash"));
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TValue> Repartition(string id)
     {
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.Reserve(id);
         return RepartitionStep.Add(this, $"{id}.repartition", $"step '{id}' asks for it");
     }
 }
@@ -23,28 +28,10 @@ public sealed partial class KeyedStream<TKey, TValue>
 /// </summary>
 internal static class RepartitionStep
 {
-    public static void CheckPlain(Dataflow flow, string id)
-    {
-        if (id?.Contains('.') == true)
-        {
-            throw new FlowException($"'{id}' is no id for a step: up to 100 letters, digits, '_' and '-' (dots separate the parts of internal names).");
-        }
-
-        if (string.IsNullOrEmpty(id))
-        {
-            throw new FlowException("A step needs an id; it is empty.");
-        }
-
-        if (flow.Steps.Any(step => step.Id == id))
-        {
-            throw new FlowException($"Step '{id}' exists twice in flow '{flow.Id}'. Give each step an id of its own.");
-        }
-    }
-
     public static KeyedStream<TKey, TValue> Add<TKey, TValue>(KeyedStream<TKey, TValue> stream, string id, string reason)
     {
-        Serde<TKey> key = stream.KeySerde;
-        Serde<TValue> value = stream.ValueSerde;
+        Serde<TKey> key = Dataflow.CheckedTravel(id, "keys", stream.KeySerde);
+        Serde<TValue> value = Dataflow.CheckedTravel(id, "values", stream.ValueSerde);
         Outlet<Keyed<TKey, TValue>> outlet = AddCore(
             stream.Outlet, id, reason, topic => new KeyedEncoder<TKey, TValue>(topic, key, value), topic => new KeyedDecoder<TKey, TValue>(topic, key, value));
         return new(outlet, key, value, keyChangedBy: null);

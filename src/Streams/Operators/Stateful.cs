@@ -11,6 +11,34 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="logic">Makes the logic of a key that has none in memory.</param>
     /// <param name="state">The serde of the state; null for <see cref="Serde.For{T}"/>.</param>
     /// <exception cref="FlowException">The id cannot be used, the values out would be tasks, or the serde cannot give the state back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, string&gt; silent = temps.Stateful("silent", () =&gt; new Silence());
+    ///
+    /// private sealed class Silence : StatefulLogic&lt;string, int, string, DateTimeOffset&gt;
+    /// {
+    ///     private DateTimeOffset _last;
+    ///
+    ///     public override void Resume(DateTimeOffset state) =&gt; _last = state;
+    ///
+    ///     public override DateTimeOffset Snapshot() =&gt; _last;
+    ///
+    ///     public override DateTimeOffset? NotifyAt() =&gt; _last.AddHours(1);
+    ///
+    ///     public override StateAction OnItem(int value, StatefulContext&lt;string, string&gt; context)
+    ///     {
+    ///         _last = context.Now;
+    ///         return StateAction.Retain;
+    ///     }
+    ///
+    ///     public override StateAction OnNotify(StatefulContext&lt;string, string&gt; context)
+    ///     {
+    ///         context.Emit($"silent since {_last:HH:mm}");
+    ///         return StateAction.Discard;
+    ///     }
+    /// }
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TOut> Stateful<TOut, TState>(
         string id, Func<StatefulLogic<TKey, TValue, TOut, TState>> logic, Serde<TState>? state = null)
     {
@@ -22,9 +50,9 @@ public sealed partial class KeyedStream<TKey, TValue>
     internal KeyedStream<TKey, TOut> AddStateful<TOut>(string id, string name, Type state, StatefulKind<TKey, TValue, TOut> kind)
     {
         Dataflow.RefuseTasks(id, typeof(TOut));
-        RepartitionStep.CheckPlain(Flow, id);
+        Flow.CheckNew(id);
         KeyedStream<TKey, TValue> upstream = Partitioned(id);
-        Serde<TKey> keySerde = KeySerde;
+        Serde<TKey> keySerde = Dataflow.CheckedTravel(id, "keys", KeySerde);
         return new(
             Flow.Add<Keyed<TKey, TValue>, Keyed<TKey, TOut>>(
                 id,
@@ -71,6 +99,25 @@ internal abstract class UserLogic<TKey, TIn, TOut, TState>(StatefulLogicBase<TKe
 /// <summary>Types as a person writes them.</summary>
 internal static class TypeName
 {
+    private static readonly Dictionary<Type, string> Keywords = new()
+    {
+        [typeof(bool)] = "bool",
+        [typeof(byte)] = "byte",
+        [typeof(sbyte)] = "sbyte",
+        [typeof(char)] = "char",
+        [typeof(short)] = "short",
+        [typeof(ushort)] = "ushort",
+        [typeof(int)] = "int",
+        [typeof(uint)] = "uint",
+        [typeof(long)] = "long",
+        [typeof(ulong)] = "ulong",
+        [typeof(float)] = "float",
+        [typeof(double)] = "double",
+        [typeof(decimal)] = "decimal",
+        [typeof(string)] = "string",
+        [typeof(object)] = "object",
+    };
+
     public static string Of(Type type)
     {
         if (Nullable.GetUnderlyingType(type) is { } underlying)
@@ -78,9 +125,14 @@ internal static class TypeName
             return Of(underlying) + "?";
         }
 
+        if (type.IsArray)
+        {
+            return $"{Of(type.GetElementType()!)}[{new string(',', type.GetArrayRank() - 1)}]";
+        }
+
         if (!type.IsGenericType)
         {
-            return type.Name;
+            return Keywords.GetValueOrDefault(type, type.Name);
         }
 
         string arguments = string.Join(", ", type.GetGenericArguments().Select(Of));

@@ -9,6 +9,27 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="logic">Makes the logic of a key that has none in memory.</param>
     /// <param name="state">The serde of the state; null for <see cref="Serde.For{T}"/>.</param>
     /// <exception cref="FlowException">The id cannot be used, the values out would be tasks, or the serde cannot give the state back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, int&gt; totals = temps.StatefulBatch("totals", () =&gt; new Total());
+    ///
+    /// private sealed class Total : StatefulBatchLogic&lt;string, int, int, int&gt;
+    /// {
+    ///     private int _sum;
+    ///
+    ///     public override void Resume(int state) =&gt; _sum = state;
+    ///
+    ///     public override int Snapshot() =&gt; _sum;
+    ///
+    ///     public override StateAction OnBatch(IReadOnlyList&lt;int&gt; values, StatefulContext&lt;string, int&gt; context)
+    ///     {
+    ///         _sum += values.Sum();
+    ///         context.Emit(_sum);
+    ///         return StateAction.Retain;
+    ///     }
+    /// }
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TOut> StatefulBatch<TOut, TState>(
         string id, Func<StatefulBatchLogic<TKey, TValue, TOut, TState>> logic, Serde<TState>? state = null)
     {

@@ -12,6 +12,16 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="mapper">Changes the state and makes the values.</param>
     /// <param name="state">The serde of the state; null for <see cref="Serde.For{T}"/>.</param>
     /// <exception cref="FlowException">The id cannot be used, the values would be tasks, or the serde cannot give the state back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, string&gt; records = temps.StatefulFlatMap("records", (ref int? best, int celsius) =&gt;
+    /// {
+    ///     bool isRecord = best is null || celsius &gt; best;
+    ///     best = Math.Max(best ?? celsius, celsius);
+    ///     return isRecord ? [$"new record: {celsius}"] : Array.Empty&lt;string&gt;();
+    /// });
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TOut> StatefulFlatMap<TState, TOut>(string id, StateMapper<TState?, TValue, IEnumerable<TOut>> mapper, Serde<TState>? state = null)
         where TState : class
     {

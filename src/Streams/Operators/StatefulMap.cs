@@ -19,6 +19,16 @@ public sealed partial class KeyedStream<TKey, TValue>
     /// <param name="mapper">Changes the state and makes the value.</param>
     /// <param name="state">The serde of the state; null for <see cref="Serde.For{T}"/>.</param>
     /// <exception cref="FlowException">The id cannot be used, the mapper returns tasks, or the serde cannot give the state back.</exception>
+    /// <example>
+    /// <code>
+    /// KeyedStream&lt;string, int&gt; change = temps.StatefulMap("change", (ref int? last, int celsius) =&gt;
+    /// {
+    ///     int difference = celsius - (last ?? celsius);
+    ///     last = celsius; // null would forget the key
+    ///     return difference;
+    /// });
+    /// </code>
+    /// </example>
     public KeyedStream<TKey, TOut> StatefulMap<TState, TOut>(string id, StateMapper<TState?, TValue, TOut> mapper, Serde<TState>? state = null)
         where TState : class
     {

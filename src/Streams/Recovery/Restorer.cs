@@ -8,12 +8,14 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
     private const int AtOnce = 4;
 
     private readonly List<Takeover> _active = [];
+    private bool _workersAreReady;
 
     /// <summary>One bounded turn; true when something got further.</summary>
     public bool Step()
     {
         bool moved = false;
-        while (_active.Count < AtOnce && parts.Table.TryTakeNext(out int shard, out long number))
+        _workersAreReady = _workersAreReady || workers.All(worker => worker.IsReady);
+        while (_workersAreReady && _active.Count < AtOnce && parts.Table.TryTakeNext(out int shard, out long number))
         {
             _active.Add(new Takeover(parts, shard, number));
             moved = true;

@@ -20,13 +20,14 @@ namespace KStreamSharp;
 /// </remarks>
 internal sealed class Commit(EngineParts parts, Membership membership, Transaction transaction)
 {
-    /// <summary>Commits what was touched, or throws with the transaction still open.</summary>
+    private long _now;
+
+    /// <summary>Steps 1 and 2, which run code of the steps; the transaction stays open.</summary>
     /// <param name="touched">Every shard with work in the open transaction.</param>
-    /// <param name="takeOverAgain">What to do with a shard whose committed changes cannot be applied.</param>
     /// <exception cref="BrokerException">The commit failed; the consequence says what to do.</exception>
-    public void Run(Shard[] touched, Action<Shard> takeOverAgain)
+    public void Write(Shard[] touched)
     {
-        long now = parts.NowMilliseconds;
+        _now = parts.NowMilliseconds;
 
         // At least once only: outputs first, so that no position moves past one that was not delivered.
         transaction.FlushOutputs();
@@ -35,10 +36,17 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
         // 1 and 2
         foreach (Shard shard in touched)
         {
-            shard.Write(now);
+            shard.Write(_now);
             parts.Reached?.Invoke("commit.2");
         }
+    }
 
+    /// <summary>Steps 3 to 6, which wait for the broker and for RocksDB; throws with the transaction still open.</summary>
+    /// <param name="touched">Every shard with work in the open transaction.</param>
+    /// <param name="takeOverAgain">What to do with a shard whose committed changes cannot be applied.</param>
+    /// <exception cref="BrokerException">The commit failed; the consequence says what to do.</exception>
+    public void Complete(Shard[] touched, Action<Shard> takeOverAgain)
+    {
         // 3
         GroupToken token = membership.Token;
         if (!token.IsMember)
@@ -65,9 +73,10 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
         // 5
         foreach (Shard shard in touched)
         {
+            bool claim = !shard.Claimed;
             try
             {
-                shard.Apply(transaction.LastOffset(shard.Changelog) + 1, now);
+                shard.Apply(transaction.LastOffset(shard.Changelog) + 1, _now);
             }
             catch (StreamException error)
             {
@@ -75,7 +84,7 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
                 takeOverAgain(shard);
             }
 
-            parts.Reached?.Invoke("commit.5");
+            parts.Reached?.Invoke(claim ? "takeover.5" : "commit.5");
         }
 
         Interlocked.Add(ref parts.Counters.RecordsOut, records);

@@ -6,6 +6,9 @@ public sealed record EngineStatus
     /// <summary>The records of inputs and repartition topics that were processed since the start, aborted work included.</summary>
     public required long RecordsIn { get; init; }
 
+    /// <summary>Those of <see cref="RecordsIn"/> that came from inputs.</summary>
+    public required long RecordsFromInputs { get; init; }
+
     /// <summary>The records appended to outputs and repartition topics since the start, aborted work included.</summary>
     public required long RecordsOut { get; init; }
 

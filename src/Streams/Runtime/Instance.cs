@@ -40,6 +40,7 @@ internal sealed class Instance : IDisposable
     public EngineStatus Status => new()
     {
         RecordsIn = Volatile.Read(ref _parts.Counters.RecordsIn),
+        RecordsFromInputs = Volatile.Read(ref _parts.Counters.RecordsFromInputs),
         RecordsOut = Volatile.Read(ref _parts.Counters.RecordsOut),
         RecordsSkipped = Volatile.Read(ref _parts.Counters.RecordsSkipped),
         Commits = Volatile.Read(ref _parts.Counters.Commits),

@@ -8,9 +8,16 @@ internal sealed class Membership(EngineParts parts) : IDisposable
 {
     private readonly HashSet<int> _revoking = [];
     private GroupMember? _member;
+    private bool _hasBeenAssigned;
 
     /// <summary>What a commit sends along. Empty before the group has answered.</summary>
     public GroupToken Token => _member?.Token ?? default;
+
+    /// <summary>
+    /// Whether the group has given this instance anything yet. Transactions begin after it: an instance whose id is taken
+    /// must not fence the healthy one.
+    /// </summary>
+    public bool HasBeenAssigned => Volatile.Read(ref _hasBeenAssigned);
 
     /// <summary>The number of turns so far: a worker that lost its membership waits for the next one.</summary>
     public long Turns { get; private set; }
@@ -38,6 +45,8 @@ internal sealed class Membership(EngineParts parts) : IDisposable
                     _revoking.Remove(shard);
                     parts.Table.Assign(shard, parts.Ownership.Take(shard));
                 }
+
+                Volatile.Write(ref _hasBeenAssigned, true);
 
                 break;
 

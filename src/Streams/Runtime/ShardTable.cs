@@ -25,18 +25,23 @@ internal sealed class ShardTable
         }
     }
 
-    /// <summary>The group gave the shard to this instance.</summary>
+    /// <summary>The group gave the shard to this instance. What runs of it under an older number is dropped first.</summary>
     public void Assign(int shard, long number)
     {
         lock (_lock)
         {
-            if (_slots.TryGetValue(shard, out Slot? closing))
+            if (!_slots.TryGetValue(shard, out Slot? old))
             {
-                closing.Next = number;
+                Begin(shard, number);
                 return;
             }
 
-            Begin(shard, number);
+            old.Next = number;
+            if (old.State != ShardState.Closing)
+            {
+                old.State = ShardState.Closing;
+                old.Worker?.Post(new(shard, WorkerMessageKind.Drop, null));
+            }
         }
     }
 

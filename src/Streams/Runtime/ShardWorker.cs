@@ -49,6 +49,12 @@ internal sealed class ShardWorker : IDisposable
     /// <summary>The shards that run here or are on their way.</summary>
     public int Load => Volatile.Read(ref _load);
 
+    /// <summary>
+    /// Whether the worker's transactions have begun, and with them what its predecessor of the same id left open is settled.
+    /// Takeovers wait for it: else they would wait for that transaction's time-out.
+    /// </summary>
+    public bool IsReady => _transaction.IsReady;
+
     /// <summary>When the current turn began, by the time provider's timestamp; 0 between turns. For the stall watch.</summary>
     public long TurnBegan => Volatile.Read(ref _turnBegan);
 
@@ -195,6 +201,12 @@ internal sealed class ShardWorker : IDisposable
     private bool AdoptAndLetGo()
     {
         bool moved = false;
+        if (!_transaction.IsReady && _membership.HasBeenAssigned)
+        {
+            _transaction.Ready();
+            moved = true;
+        }
+
         while (_inbox.TryDequeue(out WorkerMessage? message))
         {
             moved = true;
@@ -221,7 +233,6 @@ internal sealed class ShardWorker : IDisposable
     {
         Shard shard = new(_parts, restored, _transaction) { FlushedAt = _parts.Time.GetTimestamp() };
         _shards.Add(shard);
-        _transaction.Ready();
         shard.Assign(Reader);
     }
 
@@ -294,11 +305,17 @@ internal sealed class ShardWorker : IDisposable
                     moved |= FollowRun(shard, ledger);
                 }
             }
-            catch (Exception error) when (error is not (StreamException or BrokerException or InstanceStoppedException))
+            catch (BrokerException)
+            {
+                // In the middle of a record or a notification: states have moved, so this shard too must go back.
+                shard.Touched = true;
+                throw;
+            }
+            catch (Exception error) when (error is not (StreamException or InstanceStoppedException))
             {
                 throw new StreamException(
                     ExitCode.UserCode,
-                    $"Step '{shard.Flow.CurrentStep}' failed in shard {shard.Id}, in a batch, a notification or at the end of the input: {error.GetType().Name}: {error.Message}",
+                    $"Step '{shard.Flow.CurrentStep}' failed in shard {shard.Id}, in a batch, a notification or at the end of the input: {error.GetType().Name}: {error.Message}. Nothing of it is committed; a restart resumes before it.",
                     error);
             }
 
@@ -326,6 +343,7 @@ internal sealed class ShardWorker : IDisposable
         }
 
         int records = 0;
+        int fromInputs = 0;
         while (NextSource(shard, ledger) is { } source)
         {
             if (_run.IsWanted && !source.Inlet.Step.IsRepartition && source.Next.Offset >= ledger.Ends.GetValueOrDefault(source.Partition))
@@ -337,6 +355,7 @@ internal sealed class ShardWorker : IDisposable
             Process(shard, source);
             source.Advance(Reader);
             records++;
+            fromInputs += source.Inlet.Step.IsRepartition ? 0 : 1;
             if (_lookAround && IsUrgent())
             {
                 break;
@@ -348,6 +367,7 @@ internal sealed class ShardWorker : IDisposable
             shard.Touched = true;
             _recordsSince += records;
             Interlocked.Add(ref _parts.Counters.RecordsIn, records);
+            Interlocked.Add(ref _parts.Counters.RecordsFromInputs, fromInputs);
             if (_parts.Counters.FirstRecordAt == 0)
             {
                 Interlocked.CompareExchange(ref _parts.Counters.FirstRecordAt, _parts.Time.GetTimestamp(), 0);
@@ -411,7 +431,7 @@ internal sealed class ShardWorker : IDisposable
 
             throw new StreamException(
                 ExitCode.BadRecord,
-                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}. Nothing of it is committed. Mend the serde, or let the input skip bad records (InputOptions.BadRecords).",
+                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}. Nothing of it is committed. {(step.IsRepartition ? "Another version of the flow wrote it with another serde: run that version to the end of this topic first." : "Mend the serde, or let the input skip bad records (InputOptions.BadRecords).")}",
                 error);
         }
         catch (Exception error) when (error is not (StreamException or BrokerException or InstanceStoppedException))
@@ -486,7 +506,12 @@ internal sealed class ShardWorker : IDisposable
             return;
         }
 
-        _commit.Run(touched, TakeOverAgain);
+        _commit.Write(touched);
+
+        // What follows waits for the broker, which may be away for long: that is no step that hangs.
+        Volatile.Write(ref _turnBegan, 0);
+        _commit.Complete(touched, TakeOverAgain);
+        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
         _abortsInARow = 0;
         _touchedSince = 0;
         _recordsSince = 0;

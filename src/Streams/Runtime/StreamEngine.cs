@@ -38,6 +38,7 @@ public sealed class StreamEngine : IDisposable
         _broker = broker;
         _options = options ?? new StreamOptions();
         _options.Check();
+        LeavesGroup = _options.InstanceId is null;
         _logging = logging;
         _time = time ?? TimeProvider.System;
     }
@@ -46,6 +47,7 @@ public sealed class StreamEngine : IDisposable
     public EngineStatus Status => _instance?.Status ?? new EngineStatus
     {
         RecordsIn = 0,
+        RecordsFromInputs = 0,
         RecordsOut = 0,
         RecordsSkipped = 0,
         Commits = 0,
@@ -97,11 +99,22 @@ public sealed class StreamEngine : IDisposable
     /// <summary>Asks a running instance for an orderly end, and frees what it holds. Await the task of <see cref="RunAsync"/> first.</summary>
     public void Dispose() => _stopping.Set();
 
+    /// <summary>
+    /// Whether the instance gives up its membership when it is stopped, so that others take its shards at once. False: they
+    /// wait for it until the session times out, so that a restart moves nothing. Default: false for an instance with an id
+    /// of its own (<see cref="StreamOptions.InstanceId"/>), as static members of a Kafka group do; else true. May be set at any
+    /// time before the stop. A finite run that is done leaves in any case.
+    /// </summary>
+    public bool LeavesGroup { get; set; }
+
+    /// <summary>For tests: called at each numbered step.</summary>
+    internal Action<string>? Reached { get; init; }
+
     private bool HasStalled => _fault is StreamException { Code: ExitCode.Stalled };
 
     private void Run()
     {
-        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time);
+        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time, Reached);
         _instance = instance;
         try
         {
@@ -123,7 +136,7 @@ public sealed class StreamEngine : IDisposable
         Thread[] workers = [.. instance.Workers.Select((worker, slot) => Start($"kstream-worker-{slot}", () => Work(worker)))];
         while (!_stopping.IsSet)
         {
-            if (!instance.StepMembership())
+            if (!Tend(instance))
             {
                 _stopping.Wait(MembershipTurn);
             }
@@ -132,8 +145,6 @@ public sealed class StreamEngine : IDisposable
             {
                 _stopping.Set();
             }
-
-            Watch(instance);
         }
 
         restorer.Join(JoinPatience);
@@ -145,11 +156,13 @@ public sealed class StreamEngine : IDisposable
                 break;
             }
 
-            instance.StepMembership();
-            Watch(instance);
+            Tend(instance);
         }
 
-        instance.Membership.Leave();
+        if (LeavesGroup || instance.IsDone)
+        {
+            instance.Membership.Leave();
+        }
     }
 
     private void Work(ShardWorker worker)
@@ -171,13 +184,42 @@ public sealed class StreamEngine : IDisposable
             }
             else
             {
-                worker.Quit();
+                Quit(worker);
             }
         }
         catch (Exception error)
         {
             Fail(error);
+            Quit(worker);
+        }
+    }
+
+    /// <summary>Gives up what a worker has open. What made it fail, a full disk for example, may make this fail too.</summary>
+    private void Quit(ShardWorker worker)
+    {
+        try
+        {
             worker.Quit();
+        }
+        catch (Exception error)
+        {
+            Fail(error);
+        }
+    }
+
+    /// <summary>One turn of membership. Its failure ends the instance, but not before the workers have let go of their shards.</summary>
+    private bool Tend(Instance instance)
+    {
+        try
+        {
+            bool moved = instance.StepMembership();
+            Watch(instance);
+            return moved;
+        }
+        catch (Exception error)
+        {
+            Fail(error);
+            return false;
         }
     }
 

@@ -6,6 +6,7 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     private TransactionalWriter? _writer;
     private OutputWriter? _outputs;
     private bool _open;
+    private bool _ready;
 
     /// <summary>Stable per worker, so that a restarted instance settles what its predecessor left open.</summary>
     public string Id { get; } = $"{parts.App}-{parts.InstanceId}-{slot}";
@@ -13,7 +14,10 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     /// <summary>The records appended since the last commit or abort.</summary>
     public long Records { get; private set; }
 
-    /// <summary>The writer is made, and earlier ones of its id are fenced, with the first shard: join first, transactions after.</summary>
+    /// <summary>Whether <see cref="Ready"/> has been done; any thread may ask.</summary>
+    public bool IsReady => Volatile.Read(ref _ready);
+
+    /// <summary>The writer is made; earlier ones of its id are fenced, and what they left open is settled.</summary>
     public void Ready()
     {
         if (_writer is null)
@@ -26,6 +30,8 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
         {
             _outputs ??= parts.Broker.CreateOutputWriter();
         }
+
+        Volatile.Write(ref _ready, true);
     }
 
     public void Append(TopicPartition partition, in OutgoingRecord record)
@@ -124,6 +130,7 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     {
         if (!_open)
         {
+            parts.Reached?.Invoke("begin");
             _writer!.Begin();
             _open = true;
         }

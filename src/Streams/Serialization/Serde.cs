@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Buffers.Binary;
 using System.Text.Json;
 
 namespace KStreamSharp;
@@ -55,17 +56,20 @@ public static class Serde
     /// <summary>One byte, 0 or 1.</summary>
     public static Serde<bool> Boolean { get; } = new FixedSerde<bool>(1, static (v, b) => b[0] = v ? (byte)1 : (byte)0, static b => b[0] != 0);
 
-    /// <summary>32-bit integers, 4 bytes, big-endian, as Kafka's IntegerSerializer writes them.</summary>
-    public static Serde<int> Int32 { get; } = new FixedSerde<int>(4, static (v, b) => System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(b, v), System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian);
+    /// <summary>16-bit integers, 2 bytes, big-endian, as Kafka's ShortSerializer writes them. The bytes of negative numbers sort after those of positive ones.</summary>
+    public static Serde<short> Int16 { get; } = new FixedSerde<short>(2, static (v, b) => BinaryPrimitives.WriteInt16BigEndian(b, v), BinaryPrimitives.ReadInt16BigEndian);
 
-    /// <summary>64-bit integers, 8 bytes, big-endian, as Kafka's LongSerializer writes them.</summary>
-    public static Serde<long> Int64 { get; } = new FixedSerde<long>(8, static (v, b) => System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(b, v), System.Buffers.Binary.BinaryPrimitives.ReadInt64BigEndian);
+    /// <summary>32-bit integers, 4 bytes, big-endian, as Kafka's IntegerSerializer writes them. The bytes of negative numbers sort after those of positive ones.</summary>
+    public static Serde<int> Int32 { get; } = new FixedSerde<int>(4, static (v, b) => BinaryPrimitives.WriteInt32BigEndian(b, v), BinaryPrimitives.ReadInt32BigEndian);
+
+    /// <summary>64-bit integers, 8 bytes, big-endian, as Kafka's LongSerializer writes them. The bytes of negative numbers sort after those of positive ones.</summary>
+    public static Serde<long> Int64 { get; } = new FixedSerde<long>(8, static (v, b) => BinaryPrimitives.WriteInt64BigEndian(b, v), BinaryPrimitives.ReadInt64BigEndian);
 
     /// <summary>32-bit floating point numbers, 4 bytes, big-endian, as Kafka's FloatSerializer writes them.</summary>
-    public static Serde<float> Single { get; } = new FixedSerde<float>(4, static (v, b) => System.Buffers.Binary.BinaryPrimitives.WriteSingleBigEndian(b, v), System.Buffers.Binary.BinaryPrimitives.ReadSingleBigEndian);
+    public static Serde<float> Single { get; } = new FixedSerde<float>(4, static (v, b) => BinaryPrimitives.WriteSingleBigEndian(b, v), BinaryPrimitives.ReadSingleBigEndian);
 
     /// <summary>64-bit floating point numbers, 8 bytes, big-endian, as Kafka's DoubleSerializer writes them.</summary>
-    public static Serde<double> Double { get; } = new FixedSerde<double>(8, static (v, b) => System.Buffers.Binary.BinaryPrimitives.WriteDoubleBigEndian(b, v), System.Buffers.Binary.BinaryPrimitives.ReadDoubleBigEndian);
+    public static Serde<double> Double { get; } = new FixedSerde<double>(8, static (v, b) => BinaryPrimitives.WriteDoubleBigEndian(b, v), BinaryPrimitives.ReadDoubleBigEndian);
 
     /// <summary>Identifiers, 16 bytes, in the order of their text form.</summary>
     public static Serde<Guid> Guid { get; } = new FixedSerde<Guid>(16, static (v, b) => v.TryWriteBytes(b, bigEndian: true, out _), static b => new Guid(b, bigEndian: true));
@@ -74,10 +78,10 @@ public static class Serde
     /// Any type as JSON by System.Text.Json, fields included, so that tuples keep their items.
     /// </summary>
     /// <typeparam name="T">The type of the values.</typeparam>
-    /// <param name="options">Settings of the serializer; null for the web defaults' opposite: names as they are in C#.</param>
+    /// <param name="options">Settings of the serializer; null for fields included and names as they are in C#.</param>
     public static Serde<T> Json<T>(JsonSerializerOptions? options = null) => options is null ? JsonSerde<T>.Default : new JsonSerde<T>(options);
 
-    /// <summary>The serde that a step uses when none is named: fixed big-endian numbers, UTF-8 strings, bytes, else JSON.</summary>
+    /// <summary>The serde that a step uses when none is named: booleans, numbers and characters in a fixed number of bytes, big-endian; strings as UTF-8; bytes; identifiers; else JSON.</summary>
     /// <typeparam name="T">The type of the values; a nullable value type uses the serde of its underlying type.</typeparam>
     public static Serde<T> For<T>() => Defaults<T>.Serde;
 
@@ -87,7 +91,16 @@ public static class Serde
 
         private static Serde<T> Choose()
         {
-            object[] known = [Utf8, Bytes, Boolean, Int32, Int64, Single, Double, Guid];
+            object[] known =
+            [
+                Utf8, Bytes, Boolean, Int16, Int32, Int64, Single, Double, Guid,
+                new FixedSerde<byte>(1, static (v, b) => b[0] = v, static b => b[0]),
+                new FixedSerde<sbyte>(1, static (v, b) => b[0] = (byte)v, static b => (sbyte)b[0]),
+                new FixedSerde<char>(2, static (v, b) => BinaryPrimitives.WriteUInt16BigEndian(b, v), static b => (char)BinaryPrimitives.ReadUInt16BigEndian(b)),
+                new FixedSerde<ushort>(2, static (v, b) => BinaryPrimitives.WriteUInt16BigEndian(b, v), BinaryPrimitives.ReadUInt16BigEndian),
+                new FixedSerde<uint>(4, static (v, b) => BinaryPrimitives.WriteUInt32BigEndian(b, v), BinaryPrimitives.ReadUInt32BigEndian),
+                new FixedSerde<ulong>(8, static (v, b) => BinaryPrimitives.WriteUInt64BigEndian(b, v), BinaryPrimitives.ReadUInt64BigEndian),
+            ];
             if (known.OfType<Serde<T>>().FirstOrDefault() is { } serde)
             {
                 return serde;

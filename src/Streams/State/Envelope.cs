@@ -37,14 +37,21 @@ internal readonly ref struct Envelope
     /// <exception cref="StreamException">Another version wrote it.</exception>
     public static Envelope Read(ReadOnlySpan<byte> data, string step)
     {
-        if (data.Length < 10 || data[0] != Version)
+        if (data.IsEmpty || data[0] != Version)
         {
             throw new StreamException(
                 ExitCode.State,
                 $"A saved state of step '{step}' has format {(data.IsEmpty ? 0 : data[0])}; this version reads format {Version}. Run the version that wrote it, or a newer one.");
         }
 
-        bool hasNotify = (data[1] & HasNotify) != 0;
+        bool hasNotify = data.Length > 1 && (data[1] & HasNotify) != 0;
+        if (data.Length < (hasNotify ? 18 : 10))
+        {
+            throw new StreamException(
+                ExitCode.State,
+                $"A saved state of step '{step}' has only {data.Length} bytes: it is damaged. Remove the state folder: the changelog has the state.");
+        }
+
         return new(
             BinaryPrimitives.ReadInt64BigEndian(data[2..]),
             hasNotify ? BinaryPrimitives.ReadInt64BigEndian(data[10..]) : Never,

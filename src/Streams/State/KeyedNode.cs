@@ -282,7 +282,8 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
             }
 
             cell.NotifyAt = Envelope.Never;
-            _context.Enter(cell.Key, new(new DateTimeOffset(time, TimeSpan.Zero).ToUnixTimeMilliseconds(), Headers.Empty), TimestampOf(cell));
+            long timestamp = Math.Max(0, new DateTimeOffset(time, TimeSpan.Zero).ToUnixTimeMilliseconds());
+            _context.Enter(cell.Key, new(timestamp, Headers.Empty), TimestampOf(cell));
             Touch(cell, logic.OnNotify(_context));
         }
 
@@ -463,7 +464,20 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         Instance.CurrentStep = Step.Id;
         _envelope.Clear();
         Envelope.WriteHead(_envelope, cell.Timestamp, cell.NotifyAt, stateIsNull: false);
-        if (!cell.Logic!.Save(_envelope, _stateContext))
+        bool hasState;
+        try
+        {
+            hasState = cell.Logic!.Save(_envelope, _stateContext);
+        }
+        catch (Exception error) when (error is not StreamException)
+        {
+            throw new StreamException(
+                ExitCode.UserCode,
+                $"Step '{Step.Id}' failed to save the state of key '{cell.Key}' in shard {Instance.Place.Shard}: {error.GetType().Name}: {error.Message}. Nothing of it is committed; a restart resumes before it.",
+                error);
+        }
+
+        if (!hasState)
         {
             _envelope.Clear();
             Envelope.WriteHead(_envelope, cell.Timestamp, cell.NotifyAt, stateIsNull: true);

@@ -134,7 +134,11 @@ public abstract partial class BrokerContract : IDisposable
         Eventually(
             () =>
             {
-                records.AddRange(Take(reader, partition, max));
+                while (Take(reader, partition, max) is { Count: > 0 } batch)
+                {
+                    records.AddRange(batch);
+                }
+
                 return reader.Position(partition) >= end;
             },
             $"a reader of {partition} reaches offset {end}");

@@ -92,12 +92,11 @@ public abstract partial class BrokerContract
         Eventually(
             () =>
             {
-                List<Seen> batch = Take(reader, partition, max);
-                Assert.True(batch.Count <= max);
-                seen.AddRange(batch);
-                if (batch.Count > 0)
+                while (Take(reader, partition, max) is { Count: > 0 } batch)
                 {
+                    Assert.True(batch.Count <= max);
                     Assert.True(reader.Position(partition) > batch[^1].Offset);
+                    seen.AddRange(batch);
                 }
 
                 return seen.Count >= sent.Length;

@@ -25,9 +25,11 @@ public abstract partial class BrokerContract
         TopicPartition partition = NewPartition();
         TransactionalWriter writer = NewWriter("passing");
         Transact(writer, partition, commit: true, "a");
+        Eventually(() => IsStable(partition) && Broker.EndOffset(partition, committedOnly: false) > 0, "the commit is seen");
+        long before = Broker.EndOffset(partition, committedOnly: false);
         writer.Begin();
         writer.Append(partition, Outgoing("k", "x"));
-        AwaitAppended(partition, Broker.EndOffset(partition, committedOnly: true));
+        AwaitAppended(partition, before);
         Resumed(writer.Abort);
         Eventually(() => IsStable(partition), "the abort is seen");
 

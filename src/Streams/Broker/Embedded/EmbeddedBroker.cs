@@ -28,15 +28,27 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         _transactions = new TransactionCoordinator(this, _time);
         if (folder is not null)
         {
+            // What a transaction without an end wrote is aborted now; a bound may have become smaller since.
             JournalFormat.Replayer replayer = new(_topics, _offsets);
             _journal = Journal.Open(folder, replayer.Replay);
-            foreach ((long transaction, bool commit) in replayer.Undecided())
+            try
             {
-                _transactions.WriteMarkers(transaction, commit, _topics.Values.SelectMany(topic => topic.Logs));
-            }
+                foreach ((long transaction, bool commit) in replayer.Undecided())
+                {
+                    _transactions.WriteMarkers(transaction, commit, _topics.Values.SelectMany(topic => topic.Logs));
+                }
 
-            _transactions.LastId = replayer.LastTransaction;
-            _journal.Flush();
+                _transactions.LastId = replayer.LastTransaction;
+                lock (_gate)
+                {
+                    Acknowledge();
+                }
+            }
+            catch
+            {
+                _journal.Dispose();
+                throw;
+            }
         }
     }
 
@@ -48,12 +60,13 @@ public sealed class EmbeddedBroker : Broker, IDisposable
 
     /// <summary>
     /// A broker that keeps its topics and positions in a folder. What was acknowledged survives the end of the process, also
-    /// by kill -9; transactions that were open then are aborted at the next opening.
+    /// by kill -9; transactions that were open then are aborted at the next opening. It is not synced to the disk: a loss of
+    /// power may cost the newest of it.
     /// </summary>
     /// <param name="folder">The folder; made if it does not exist.</param>
     /// <param name="options">Its bounds; null for the defaults.</param>
     /// <param name="time">The clock; null for the system's.</param>
-    /// <exception cref="StreamException">Another process uses the folder, or it cannot be written.</exception>
+    /// <exception cref="StreamException">Another process uses the folder, it cannot be written, or its journal is damaged or newer.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A bound is less than 1.</exception>
     public static EmbeddedBroker Open(string folder, EmbeddedBrokerOptions? options = null, TimeProvider? time = null)
     {
@@ -188,13 +201,15 @@ public sealed class EmbeddedBroker : Broker, IDisposable
             if (!_closed)
             {
                 _closed = true;
-                _journal?.Flush();
                 _journal?.Dispose();
             }
         }
     }
 
     internal object Gate => _gate;
+
+    /// <summary>For tests: called with a writer's id and call before it is carried out (false) and after (true); what it throws is the call's answer.</summary>
+    internal Action<string, string, bool>? WriterFaults { get; set; }
 
     internal GroupCoordinator Groups => _groups;
 
@@ -309,7 +324,14 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     {
         lock (_gate)
         {
-            _topics.Remove(topic);
+            if (_topics.Remove(topic, out EmbeddedTopic? removed))
+            {
+                foreach (PartitionLog log in removed.Logs)
+                {
+                    log.IsDeleted = true;
+                }
+            }
+
             if (_journal is not null)
             {
                 JournalFormat.WriteDeleteTopic(_journal.Frame, topic);
@@ -353,6 +375,16 @@ public sealed class EmbeddedBroker : Broker, IDisposable
 
     internal long Append(PartitionLog log, in OutgoingRecord record, long transaction)
     {
+        if (log.IsDeleted)
+        {
+            throw new BrokerException(Consequence.Stop, $"Topic '{log.Partition.Topic}' has been deleted.");
+        }
+
+        if (log.Cleanup == TopicCleanup.Compact && !record.HasKey)
+        {
+            throw new BrokerException(Consequence.Stop, $"A record for {log.Partition} has no key, and the topic is compacted by keys.");
+        }
+
         byte[] headers = HeaderFormat.Write(record.Headers);
         int size = record.Key.Length + record.Value.Length + headers.Length;
         if (size > _options.MaxRecordBytes)
@@ -383,6 +415,11 @@ public sealed class EmbeddedBroker : Broker, IDisposable
 
     internal void AppendMarker(PartitionLog log, long transaction, bool commit)
     {
+        if (log.IsDeleted)
+        {
+            return;
+        }
+
         LogEntry entry = new()
         {
             Offset = log.End,
@@ -438,9 +475,10 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         if (_journal is not null)
         {
             _journal.Flush();
-            if (_journal.Length > JournalSlack && _journal.Length > JournalSlack + (2 * _topics.Values.Sum(topic => topic.Logs.Sum(log => log.Bytes))))
+            if (_journal.Length > JournalSlack + (2 * _journal.LengthRewritten)
+                && _journal.Length > JournalSlack + (2 * _topics.Values.Sum(topic => topic.Logs.Sum(log => log.Bytes))))
             {
-                _journal.Rewrite(append => JournalFormat.WriteAll(_journal.Frame, append, _topics.Values, _offsets, _transactions.LastId));
+                _journal.Rewrite(append => JournalFormat.WriteAll(_journal.Frame, append, _topics.Values, _offsets, _transactions));
             }
         }
 

@@ -9,9 +9,6 @@ internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan 
     private OpenTransaction? _open;
     private int _epoch;
 
-    /// <summary>For tests: called before a call is carried out (false) and after (true); what it throws is the call's answer.</summary>
-    internal Action<string, bool>? Faults { get; set; }
-
     public override void Initialize()
     {
         lock (broker.Gate)
@@ -38,7 +35,7 @@ internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan 
     public override void Append(TopicPartition partition, in OutgoingRecord record)
     {
         OpenTransaction open = Open;
-        Faults?.Invoke(nameof(Append), false);
+        broker.WriterFaults?.Invoke(id, nameof(Append), false);
         lock (broker.Gate)
         {
             broker.Transactions.Check(id, _epoch);
@@ -55,7 +52,7 @@ internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan 
     public override void SendOffsets(string group, IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
     {
         OpenTransaction open = Open;
-        Faults?.Invoke(nameof(SendOffsets), false);
+        broker.WriterFaults?.Invoke(id, nameof(SendOffsets), false);
         lock (broker.Gate)
         {
             broker.Transactions.Check(id, _epoch);
@@ -66,19 +63,19 @@ internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan 
             }
         }
 
-        Faults?.Invoke(nameof(SendOffsets), true);
+        broker.WriterFaults?.Invoke(id, nameof(SendOffsets), true);
     }
 
     public override void Commit()
     {
         OpenTransaction open = Open;
-        Faults?.Invoke(nameof(Commit), false);
+        broker.WriterFaults?.Invoke(id, nameof(Commit), false);
         lock (broker.Gate)
         {
             broker.Transactions.End(id, _epoch, open, commit: true);
         }
 
-        Faults?.Invoke(nameof(Commit), true);
+        broker.WriterFaults?.Invoke(id, nameof(Commit), true);
         _open = null;
         _committed = new(_last);
     }

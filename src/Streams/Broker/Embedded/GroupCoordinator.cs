@@ -46,16 +46,16 @@ internal sealed class GroupCoordinator(TimeProvider time)
     {
         foreach (Group group in _groups.Values)
         {
-            EmbeddedGroupMember[] dead = [.. group.Members.Where(member => time.GetElapsedTime(member.PolledAt) >= member.Options.SessionTimeout)];
-            foreach (EmbeddedGroupMember member in dead)
+            bool taken = false;
+            for (int i = group.Members.Count - 1; i >= 0; i--)
             {
-                Remove(group, member);
-            }
-
-            bool taken = dead.Length > 0;
-            foreach (EmbeddedGroupMember member in group.Members)
-            {
-                if (member.Revoking.Count > 0 && time.GetElapsedTime(member.RevokingSince) >= member.Options.RevocationBudget)
+                EmbeddedGroupMember member = group.Members[i];
+                if (time.GetElapsedTime(member.PolledAt) >= member.Options.SessionTimeout)
+                {
+                    Remove(group, member);
+                    taken = true;
+                }
+                else if (member.Revoking.Count > 0 && time.GetElapsedTime(member.RevokingSince) >= member.Options.RevocationBudget)
                 {
                     Free(member, [.. member.Revoking]);
                     taken = true;
@@ -85,13 +85,8 @@ internal sealed class GroupCoordinator(TimeProvider time)
         // A static member that comes back has its partitions at once, without a rebalance; its former self is fenced.
         group.Members[group.Members.IndexOf(former)] = member;
         former.IsFenced = true;
-        int[] kept = [.. former.Owned.Except(former.Revoking).Order()];
-        member.Owned.UnionWith(kept);
-        if (kept.Length > 0)
-        {
-            member.Events.Enqueue(new GroupEvent(GroupEventKind.Assigned, kept));
-        }
-
+        former.Options.Voided([.. former.Owned]);
+        member.Owned.UnionWith(former.Owned.Except(former.Revoking));
         if (former.Revoking.Count > 0)
         {
             Rebalance(group);
@@ -109,7 +104,8 @@ internal sealed class GroupCoordinator(TimeProvider time)
         int[] released = [.. partitions.Where(member.Revoking.Contains)];
         if (released.Length > 0)
         {
-            Free(member, released);
+            member.Options.Voided(released);
+            member.News.Release(released);
             Rebalance(group);
         }
     }
@@ -126,8 +122,7 @@ internal sealed class GroupCoordinator(TimeProvider time)
     private static void Free(EmbeddedGroupMember member, int[] partitions)
     {
         member.Options.Voided(partitions);
-        member.Owned.ExceptWith(partitions);
-        member.Revoking.ExceptWith(partitions);
+        member.News.Take(partitions);
     }
 
     private static void Remove(Group group, EmbeddedGroupMember member)
@@ -161,24 +156,15 @@ internal sealed class GroupCoordinator(TimeProvider time)
                 }
 
                 member.Revoking.UnionWith(surplus);
-                member.Events.Enqueue(new GroupEvent(GroupEventKind.Revoking, surplus));
             }
         }
 
         Queue<int> free = new(Enumerable.Range(0, group.Partitions).Where(partition => !group.Members.Exists(member => member.Owned.Contains(partition))));
         foreach (EmbeddedGroupMember member in members)
         {
-            List<int> given = [];
             while (free.Count > 0 && member.Owned.Count - member.Revoking.Count < quota[member])
             {
-                int partition = free.Dequeue();
-                member.Owned.Add(partition);
-                given.Add(partition);
-            }
-
-            if (given.Count > 0)
-            {
-                member.Events.Enqueue(new GroupEvent(GroupEventKind.Assigned, given));
+                member.Owned.Add(free.Dequeue());
             }
         }
     }
@@ -210,11 +196,11 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
 
     public long RevokingSince { get; set; }
 
-    public HashSet<int> Owned { get; } = [];
+    public GroupNews News { get; } = new();
 
-    public HashSet<int> Revoking { get; } = [];
+    public HashSet<int> Owned => News.Owned;
 
-    public Queue<GroupEvent> Events { get; } = [];
+    public HashSet<int> Revoking => News.Revoking;
 
     /// <summary>The session timed out, or the member has left.</summary>
     public bool IsRemoved { get; set; }
@@ -264,8 +250,9 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
                 return Lose();
             }
 
+            groups.Release(group, this, News.RevokingUntold);
             _knownGeneration = group.Generation;
-            return Events.TryDequeue(out GroupEvent? next) ? next : null;
+            return News.Next();
         }
     }
 
@@ -301,14 +288,11 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
 
     private GroupEvent? Lose()
     {
-        int[] lost = [.. Owned.Order()];
-        Options.Voided(lost);
-        Owned.Clear();
-        Revoking.Clear();
-        Events.Clear();
+        Options.Voided([.. Owned]);
+        News.TakeAll();
         IsRemoved = false;
         MemberId = "";
         _knownGeneration = -1;
-        return lost.Length > 0 ? new GroupEvent(GroupEventKind.Lost, lost) : null;
+        return News.Next();
     }
 }

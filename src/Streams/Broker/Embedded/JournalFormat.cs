@@ -12,6 +12,8 @@ internal static class JournalFormat
     private const byte Bounds = 7;
     private const byte LastTransactionFrame = 8;
 
+    public static bool IsKind(byte kind) => kind is >= Topic and <= LastTransactionFrame;
+
     public static void WriteTopic(BinaryWriter frame, TopicDescription topic)
     {
         frame.Write(Topic);
@@ -75,11 +77,21 @@ internal static class JournalFormat
 
     /// <summary>Everything that is live, for a journal that begins anew.</summary>
     public static void WriteAll(
-        BinaryWriter frame, Action append, IEnumerable<EmbeddedTopic> topics, IReadOnlyDictionary<(string Group, TopicPartition Partition), long> offsets, long lastTransaction)
+        BinaryWriter frame,
+        Action append,
+        IEnumerable<EmbeddedTopic> topics,
+        IReadOnlyDictionary<(string Group, TopicPartition Partition), long> offsets,
+        TransactionCoordinator transactions)
     {
         frame.Write(LastTransactionFrame);
-        frame.Write(lastTransaction);
+        frame.Write(transactions.LastId);
         append();
+        foreach ((long transaction, bool commit) in transactions.Late)
+        {
+            WriteDecision(frame, transaction, commit, []);
+            append();
+        }
+
         foreach (EmbeddedTopic topic in topics)
         {
             WriteTopic(frame, topic.Description);
@@ -141,6 +153,7 @@ internal static class JournalFormat
                 case Decision:
                     long transaction = frame.ReadInt64();
                     _decided[transaction] = frame.ReadBoolean();
+                    LastTransaction = Math.Max(LastTransaction, transaction);
                     for (int left = frame.ReadInt32(); left > 0; left--)
                     {
                         ReplayOffset(frame);
@@ -160,14 +173,12 @@ internal static class JournalFormat
                     Log(ReadPartition(frame)).SetBounds(frame.ReadInt64(), frame.ReadInt64());
                     break;
                 case LastTransactionFrame:
-                    LastTransaction = frame.ReadInt64();
+                    LastTransaction = Math.Max(LastTransaction, frame.ReadInt64());
                     break;
                 default:
-                    throw new StreamException(ExitCode.State, "The broker's journal was written by a newer version of the engine. Run that version, or give this one another folder.");
+                    throw new InvalidDataException("A frame of the broker's journal is of no known kind.");
             }
         }
-
-        
 
         private void ReplayEntry(BinaryReader frame)
         {

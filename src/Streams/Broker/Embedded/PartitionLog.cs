@@ -55,6 +55,9 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
 
     public TopicCleanup Cleanup { get; } = cleanup;
 
+    /// <summary>The topic is gone; whoever still holds this log writes nowhere.</summary>
+    public bool IsDeleted { get; set; }
+
     public long Start { get; private set; }
 
     public long End { get; private set; }

@@ -9,6 +9,9 @@ internal sealed class OpenTransaction(long id, long startedAt, TimeSpan timeout)
 
     public TimeSpan Timeout { get; } = timeout;
 
+    /// <summary>Committed or aborted; null while it is open.</summary>
+    public bool? Outcome { get; set; }
+
     public HashSet<PartitionLog> Logs { get; } = [];
 
     public List<(string Group, TopicPartition Partition, long Offset)> Positions { get; } = [];
@@ -25,6 +28,9 @@ internal sealed class TransactionCoordinator(EmbeddedBroker broker, TimeProvider
     private readonly List<(TopicPartition Partition, long Transaction, bool Commit)> _late = [];
 
     public long LastId { get; set; }
+
+    /// <summary>The transactions that are decided though a partition has not seen it.</summary>
+    public IEnumerable<(long Transaction, bool Commit)> Late => _late.Select(late => (late.Transaction, late.Commit)).Distinct();
 
     /// <summary>A new writer of an id: fences the older ones, aborts what they left open. Answers its epoch.</summary>
     public int Initialize(string id)
@@ -54,7 +60,20 @@ internal sealed class TransactionCoordinator(EmbeddedBroker broker, TimeProvider
     /// <exception cref="BrokerException">The writer is fenced, by a newer one or because its transaction timed out.</exception>
     public void Check(string id, int epoch) => Checked(id, epoch);
 
-    public void End(string id, int epoch, OpenTransaction transaction, bool commit) => End(Checked(id, epoch), transaction, commit);
+    /// <summary>Ends a transaction; asked again after an answer was lost, it does nothing.</summary>
+    /// <exception cref="BrokerException">The writer is fenced, or the transaction has ended the other way.</exception>
+    public void End(string id, int epoch, OpenTransaction transaction, bool commit)
+    {
+        Identity identity = Checked(id, epoch);
+        if (transaction.Outcome is null)
+        {
+            End(identity, transaction, commit);
+        }
+        else if (transaction.Outcome != commit)
+        {
+            throw new BrokerException(Consequence.NewWriter, $"The transaction of transactional id '{id}' has ended already, the other way.");
+        }
+    }
 
     public bool IsPending(string group, TopicPartition partition) =>
         _identities.Values.Any(identity => identity.Open is { } open && open.Positions.Exists(position => position.Group == group && position.Partition == partition));
@@ -103,6 +122,7 @@ internal sealed class TransactionCoordinator(EmbeddedBroker broker, TimeProvider
     private void End(Identity identity, OpenTransaction transaction, bool commit)
     {
         identity.Open = null;
+        transaction.Outcome = commit;
         broker.Decide(transaction.Id, commit, transaction.Positions);
         WriteMarkers(transaction.Id, commit, transaction.Logs);
         broker.Acknowledge();

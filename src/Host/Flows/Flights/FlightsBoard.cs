@@ -1,0 +1,98 @@
+using System.Text;
+
+namespace KStreamSharp.Flows.Flights;
+
+/// <summary>What the live flow has put out so far, read from its output topics: committed records only, so what it shows stays.</summary>
+internal sealed class FlightsBoard(EmbeddedBroker broker)
+{
+    private readonly Dictionary<string, long[]> _positions = [];
+    private readonly SortedDictionary<string, AirlineLine> _airlines = new(StringComparer.Ordinal);
+
+    /// <summary>The airlines by code.</summary>
+    public IReadOnlyDictionary<string, AirlineLine> Airlines => _airlines;
+
+    public long Flights => _airlines.Values.Sum(airline => airline.Total.Flights);
+
+    public double? MeanDelay => _airlines.Values.Sum(airline => airline.Total.Departed) is > 0 and long departed
+        ? (double)_airlines.Values.Sum(airline => airline.Total.SumDepDelay) / departed
+        : null;
+
+    /// <summary>How far the replay is: the largest scheduled departure counted.</summary>
+    public DateTimeOffset? ReplayTime { get; private set; }
+
+    public News Rests { get; } = new("rest", $"rests of planes over {LiveFlights.LongRest.TotalHours:0} h");
+
+    public News Batches { get; } = new("batch", "batches of ten flights of an airport, or fewer after a pause");
+
+    public News Silences { get; } = new("silent", $"silences of an airline over {LiveFlights.SilentAfter.TotalSeconds:0} s");
+
+    public IEnumerable<News> AllNews => [Rests, Batches, Silences];
+
+    /// <summary>Reads what is new.</summary>
+    public void Refresh()
+    {
+        foreach ((string airline, AirlineTotal total, DateTimeOffset at) in ReadNew(LiveFlights.Airlines))
+        {
+            // Shards pass flights of one airline on in an order of their own; the counts only grow.
+            _airlines[airline] = (_airlines.GetValueOrDefault(airline) ?? new AirlineLine(total, null)) with { Total = total };
+            ReplayTime = ReplayTime is { } last && last > at ? last : at;
+        }
+
+        foreach ((_, FlightWithPlane flight, _) in ReadNew(LiveFlights.WithPlanes))
+        {
+            if (_airlines.TryGetValue(flight.Carrier, out AirlineLine? line) && !(line.LastFlight?.Scheduled > flight.Scheduled))
+            {
+                _airlines[flight.Carrier] = line with { LastFlight = flight };
+            }
+        }
+
+        Rests.Add(ReadNew(LiveFlights.Rests), (plane, rest) =>
+            $"{plane} ({rest.Carrier}) rested {rest.Hours:0.0} h after {Some(rest.Legs, "leg")} and {rest.Miles:N0} miles, next from {rest.NextOrigin}");
+        Batches.Add(ReadNew(LiveFlights.Batches), (airport, batch) =>
+            $"{airport}: {Some(batch.Flights, "flight")} of {Some(batch.Airlines, "airline")}, {batch.First:MM-dd HH:mm} to {batch.Last:HH:mm}, {batch.Miles:N0} miles");
+        Silences.Add(ReadNew(LiveFlights.Silences), (airline, silence) => $"{airline} for {silence.Seconds:0} s, after {Some(silence.Flights, "flight")}");
+    }
+
+    private static string Some(long count, string what) => $"{count:N0} {what}{(count == 1 ? "" : "s")}";
+
+    private IEnumerable<(string Key, T Value, DateTimeOffset Timestamp)> ReadNew<T>(KeyedTopic<string, T> topic)
+    {
+        if (!_positions.TryGetValue(topic.Name, out long[]? from))
+        {
+            _positions[topic.Name] = from = new long[broker.PartitionCount(topic.Name) ?? 0];
+        }
+
+        return broker.ReadAll(topic.Name, readCommitted: true, from)
+            .Select(record => (Encoding.UTF8.GetString(record.Key!), topic.Value.Deserialize(record.Value, new(topic.Name, RecordPart.Value)), record.Timestamp));
+    }
+}
+
+/// <summary>An airline on the board: its totals, and its newest flight whose plane is known.</summary>
+internal sealed record AirlineLine(AirlineTotal Total, FlightWithPlane? LastFlight);
+
+/// <summary>Events of one kind: how many there were, and the newest in words.</summary>
+internal sealed class News(string name, string meaning)
+{
+    public string Name => name;
+
+    public string Meaning => meaning;
+
+    public long Count { get; private set; }
+
+    public string? Newest { get; private set; }
+
+    public void Add<T>(IEnumerable<(string Key, T Value, DateTimeOffset Timestamp)> events, Func<string, T, string> words)
+    {
+        (string Key, T Value, DateTimeOffset Timestamp)? newest = null;
+        foreach ((string Key, T Value, DateTimeOffset Timestamp) one in events)
+        {
+            newest = one;
+            Count++;
+        }
+
+        if (newest is { } shown)
+        {
+            Newest = words(shown.Key, shown.Value);
+        }
+    }
+}

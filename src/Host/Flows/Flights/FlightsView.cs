@@ -1,0 +1,153 @@
+using Spectre.Console;
+using Spectre.Console.Rendering;
+
+namespace KStreamSharp.Flows.Flights;
+
+/// <summary>Shows the board while the flow runs: a table that is drawn again on a terminal, else plain lines.</summary>
+internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status, Func<int> replayed, int total, TimeProvider time)
+{
+    private const int WidthOfNames = 90;
+    private const int WidthOfPlanes = 108;
+    private const int WidthOfAll = 132;
+    private const int PlaneLettersMax = 38;
+
+    private static readonly TimeSpan RateOver = TimeSpan.FromSeconds(2);
+
+    private readonly Queue<(long At, long Flights)> _pace = [];
+
+    private bool IsThrough => board.Flights >= total;
+
+    /// <summary>Draws the table twice a second until the token is cancelled.</summary>
+    public async Task DrawAsync(CancellationToken stop) =>
+        await AnsiConsole.Live(Picture()).AutoClear(true).StartAsync(async live =>
+        {
+            using PeriodicTimer tick = new(TimeSpan.FromMilliseconds(500), time);
+            while (await NextAsync(tick, stop))
+            {
+                live.UpdateTarget(Picture());
+            }
+        });
+
+    /// <summary>Writes a line of progress each second, and a line for the newest event of each kind.</summary>
+    public async Task WriteAsync(TextWriter output, CancellationToken stop)
+    {
+        Dictionary<News, long> told = board.AllNews.ToDictionary(news => news, news => news.Count);
+        using PeriodicTimer tick = new(TimeSpan.FromSeconds(1), time);
+        bool wasThrough = false;
+        while (await NextAsync(tick, stop))
+        {
+            foreach (News news in board.AllNews.Where(news => news.Count > told[news]))
+            {
+                output.WriteLine($"  {news.Name,-6}  {news.Newest}");
+                told[news] = news.Count;
+            }
+
+            if (!wasThrough)
+            {
+                output.WriteLine(Progress());
+            }
+
+            if (IsThrough && !wasThrough)
+            {
+                output.WriteLine(Through);
+                wasThrough = true;
+            }
+        }
+    }
+
+    private static string Through => "The replay is through. A stream has no end: the flow waits for more; Ctrl-C ends it.";
+
+    private async Task<bool> NextAsync(PeriodicTimer tick, CancellationToken stop)
+    {
+        try
+        {
+            await tick.WaitForNextTickAsync(stop);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+
+        board.Refresh();
+        return true;
+    }
+
+    private string Progress()
+    {
+        EngineStatus now = status();
+        if (now.ShardCount == 0)
+        {
+            return "Starting";
+        }
+
+        int ready = now.Shards.Count(shard => shard.State == ShardState.Running);
+        if (ready < now.ShardCount)
+        {
+            return $"Bringing the state up to date: {ready} of {now.ShardCount} shards ready";
+        }
+
+        return board.ReplayTime is not { } at
+            ? "Waiting for the first flight"
+            : $"{at:yyyy-MM-dd HH:mm} UTC  {board.Flights:N0} of {total:N0} flights  {(Rate() is { } rate ? $"{rate:N0}/s  " : "")}mean delay {Minutes(board.MeanDelay)} min";
+    }
+
+    /// <summary>Flights per second over the last two seconds; null at first.</summary>
+    private double? Rate()
+    {
+        long now = time.GetTimestamp();
+        _pace.Enqueue((now, board.Flights));
+        while (_pace.Count > 2 && time.GetElapsedTime(_pace.Peek().At, now) > RateOver)
+        {
+            _pace.Dequeue();
+        }
+
+        (long at, long flights) = _pace.Peek();
+        double seconds = time.GetElapsedTime(at, now).TotalSeconds;
+        return seconds > 0 ? (board.Flights - flights) / seconds : null;
+    }
+
+    private Rows Picture()
+    {
+        Table table = new Table().Border(TableBorder.Rounded).Title("Flights out of New York");
+        table.AddColumn("Airline").AddColumn(new TableColumn("Flights").RightAligned()).AddColumn(new TableColumn("Mean delay").RightAligned());
+        table.AddColumn("Last flight");
+
+        // One line per airline, or the table would be higher than the screen: on a narrow one it says less.
+        bool planes = AnsiConsole.Profile.Width >= WidthOfPlanes;
+        bool names = AnsiConsole.Profile.Width >= (planes ? WidthOfAll : WidthOfNames);
+        if (planes)
+        {
+            table.AddColumn("Plane");
+        }
+
+        foreach ((string code, AirlineLine airline) in board.Airlines)
+        {
+            FlightWithPlane? last = airline.LastFlight;
+            double? delay = airline.Total.MeanDepDelay;
+            IRenderable[] cells =
+            [
+                new Text(names ? AirlineName.Of(code) : code, new Style(Color.Aqua)),
+                new Text($"{airline.Total.Flights:N0}"),
+                new Text($"{Minutes(delay)} min", new Style(delay > 15 ? Color.Red : delay > 5 ? Color.Yellow : Color.Green)),
+                new Text(last is null ? "" : $"{last.Scheduled:MM-dd HH:mm}  {last.Carrier}{last.Flight} {last.Origin}-{last.Dest}"),
+                .. planes ? [new Text(last is null ? "" : Short($"{last.Manufacturer} {last.Model}, {last.Seats} seats"))] : Array.Empty<IRenderable>(),
+            ];
+            table.AddRow(cells);
+        }
+
+        Grid news = new Grid().AddColumn().AddColumn(new GridColumn().RightAligned()).AddColumn();
+        foreach (News kind in board.AllNews)
+        {
+            news.AddRow(new Text(kind.Name, new Style(Color.Aqua)), new Text($"{kind.Count:N0}"), new Text(kind.Newest ?? kind.Meaning));
+        }
+
+        IRenderable end = IsThrough
+            ? new Text(Through, new Style(Color.Green))
+            : new Text(replayed() >= total ? "All flights are in the topic; the flow catches up. Ctrl-C ends." : "Ctrl-C ends; the next start goes on from here.", new Style(Color.Grey));
+        return new Rows(table, new Text(Progress()), news, end);
+    }
+
+    private static string Short(string text) => text.Length <= PlaneLettersMax ? text : text[..(PlaneLettersMax - 1)] + "…";
+
+    public static string Minutes(double? minutes) => minutes is { } some ? $"{some:+0.0;-0.0;0.0}" : "-";
+}

@@ -1,0 +1,76 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text;
+using KStreamSharp.Hosting;
+
+namespace KStreamSharp.Flows;
+
+/// <summary>A flow from one topic of bytes to another, for smoke tests and to size a cluster.</summary>
+internal abstract class SizingFlow : IFlow
+{
+    private const int KeyCount = 10_000;
+    private const int ValueBytes = 100;
+    private const int RecordBytesMax = 200;
+    private const int BatchMax = 1_000;
+
+    private readonly Option<string> _input;
+    private readonly Option<string> _output;
+    private readonly Option<int?> _generate;
+
+    protected SizingFlow(string id)
+    {
+        Id = id;
+        _input = new("--input") { Description = "the topic to read", HelpName = "TOPIC", DefaultValueFactory = _ => "input" };
+        _output = new("--output") { Description = "the topic to write", HelpName = "TOPIC", DefaultValueFactory = _ => $"{id}-output" };
+        _generate = FlowOptions.WholeNumber(
+            "--generate", "N", $"first write N records to the input: {KeyCount:N0} keys, values of {ValueBytes} bytes", int.MaxValue, ifMissing: null);
+    }
+
+    public string Id { get; }
+
+    public abstract string Summary { get; }
+
+    public IEnumerable<Option> Options => [_input, _output, _generate];
+
+    public Dataflow Build(FlowArguments arguments)
+    {
+        Dataflow flow = new(Id);
+        try
+        {
+            Build(flow, arguments.Value(_input)!, arguments.Value(_output)!);
+        }
+        catch (ArgumentException error)
+        {
+            throw new UsageException(error.Message.Split(" (Parameter")[0], error);
+        }
+
+        return flow;
+    }
+
+    public Task PrepareAsync(FlowRun run, CancellationToken stop)
+    {
+        string topic = run.Arguments.Value(_input)!;
+        int count = run.Arguments.Value(_generate) ?? 0;
+        long room = new EmbeddedBrokerOptions().RetentionBytes / RecordBytesMax * run.Broker.PartitionCount(topic)!.Value;
+        if (count > room)
+        {
+            throw new UsageException($"--generate {count}: the embedded broker keeps at most about {room:N0} such records of topic {topic}. Give it more partitions (--shards, in a new state folder), or generate less.");
+        }
+
+        byte[] value = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat("0123456789", ValueBytes / 10)));
+        Progress progress = new(run.Output, TimeProvider.System);
+        for (int done = 0; done < count; done += BatchMax)
+        {
+            stop.ThrowIfCancellationRequested();
+            run.Broker.Produce(topic, Enumerable.Range(done, Math.Min(BatchMax, count - done)).Select(i => new NewRecord(Key(i), value)));
+            progress.Say($"Generating: {done:N0} of {count:N0}");
+        }
+
+        return Task.CompletedTask;
+    }
+
+    internal abstract void Build(Dataflow flow, string input, string output);
+
+    /// <summary>Keys in an order that is mixed and always the same.</summary>
+    private static byte[] Key(int i) => Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"key-{(long)i * 7919 % KeyCount:D5}"));
+}

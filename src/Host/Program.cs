@@ -1,0 +1,9 @@
+using KStreamSharp.Flows;
+using KStreamSharp.Flows.Flights;
+using KStreamSharp.Hosting;
+
+return await KStreamHost.RunAsync(args, host => host
+    .AddFlow<FlightsFlow>()
+    .AddFlow<CopyFlow>()
+    .AddFlow<CountFlow>()
+    .AddFlow<RekeyCountFlow>());

@@ -1,0 +1,93 @@
+using System.CommandLine;
+using System.Diagnostics;
+using Microsoft.Extensions.Logging;
+
+namespace KStreamSharp.Hosting;
+
+/// <summary>One run of one flow: prepare, run the engine with what accompanies it, finish, report.</summary>
+internal sealed class FlowRunner(IFlow flow, TextWriter output, HostLog log, ILoggerFactory logging)
+{
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(20);
+
+    /// <exception cref="UsageException">The user made a mistake.</exception>
+    /// <exception cref="StreamException">The engine cannot go on.</exception>
+    public async Task RunAsync(ParseResult parsed, StreamOptions options, bool report)
+    {
+        options = options with { AppId = options.AppId ?? flow.AppId(new FlowArguments(parsed, options)) };
+        FlowArguments arguments = new(parsed, options);
+        Dataflow dataflow = flow.Build(arguments);
+        using StopSignals signals = new();
+        using EmbeddedBroker broker = EmbeddedBroker.Open(Path.Combine(options.StateDir, "broker"));
+        EmbeddedTopics.Make(dataflow, broker, options);
+        using StreamEngine engine = new(dataflow, broker, options, logging);
+        FlowRun run = new(arguments, broker, output, log, () => engine.Status);
+        using Process self = Process.GetCurrentProcess();
+        TimeSpan cpuBefore = self.TotalProcessorTime;
+        try
+        {
+            await flow.PrepareAsync(run, signals.Token);
+            self.Refresh();
+            cpuBefore = self.TotalProcessorTime;
+            await RunAsync(engine, run, signals);
+        }
+        catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
+        {
+            // Asked to end before the engine was started.
+        }
+
+        run.IsDone = options.UntilEnd && !signals.Token.IsCancellationRequested;
+        await flow.FinishAsync(run);
+        if (report)
+        {
+            self.Refresh();
+            output.WriteLine(RunReport.Json(flow.Id, options, engine.Status, self.TotalProcessorTime - cpuBefore, run.IsDone));
+        }
+    }
+
+    private async Task RunAsync(StreamEngine engine, FlowRun run, StopSignals signals)
+    {
+        using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token);
+        Task running = engine.RunAsync(signals.Token);
+        Task accompanying = flow.AccompanyAsync(run, ending.Token);
+        if (await Task.WhenAny(running, accompanying) == accompanying && !accompanying.IsCompletedSuccessfully)
+        {
+            signals.Stop();
+        }
+
+        try
+        {
+            await Bounded(running, signals.Token);
+        }
+        finally
+        {
+            await ending.CancelAsync();
+            await accompanying.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        }
+
+        if (accompanying.IsFaulted)
+        {
+            await accompanying;
+        }
+    }
+
+    /// <summary>Waits for the engine; from the signal on, not for ever.</summary>
+    private static async Task Bounded(Task running, CancellationToken stop)
+    {
+        TaskCompletionSource stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        using CancellationTokenRegistration registration = stop.Register(stopped.SetResult);
+        if (await Task.WhenAny(running, stopped.Task) == running)
+        {
+            await running;
+            return;
+        }
+
+        try
+        {
+            await running.WaitAsync(StopPatience, CancellationToken.None);
+        }
+        catch (TimeoutException error)
+        {
+            throw new StreamException(ExitCode.Stalled, $"The instance did not end within {StopPatience.TotalSeconds:0} s of the signal; what was not committed is done again at the next start.", error);
+        }
+    }
+}

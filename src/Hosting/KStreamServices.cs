@@ -1,0 +1,59 @@
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace KStreamSharp.Hosting;
+
+/// <summary>Flows inside an application of your own: ASP.NET Core, or a worker service.</summary>
+public static class KStreamServices
+{
+    /// <summary>
+    /// Runs a flow as long as the application runs: it starts with it, and commits and leaves when it stops. When the flow
+    /// fails, or a finite run is done, the application stops; after a failure the process's exit code is that of
+    /// <see cref="ExitCode"/>. Once per flow. The broker is the container's <see cref="Broker"/>; when none is
+    /// registered, one is embedded in the folder <c>broker</c> of the state folder.
+    /// </summary>
+    /// <param name="services">The services.</param>
+    /// <param name="flow">Makes the flow, of services if it needs some.</param>
+    /// <param name="options">How to run; null for the section <c>KStreamSharp</c> of the application's configuration.</param>
+    public static IServiceCollection AddKStreamSharp(this IServiceCollection services, Func<IServiceProvider, Dataflow> flow, StreamOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(flow);
+        services.TryAddSingleton<Broker>(provider => EmbeddedBroker.Open(Path.Combine(Options(provider).StateDir, "broker")));
+        return services.AddSingleton<IHostedService>(provider => new FlowService(
+            flow(provider),
+            provider.GetRequiredService<Broker>(),
+            Options(provider),
+            provider.GetRequiredService<ILoggerFactory>(),
+            provider.GetRequiredService<IHostApplicationLifetime>()));
+
+        StreamOptions Options(IServiceProvider provider) => options ?? HostSettings.Read(provider.GetRequiredService<IConfiguration>());
+    }
+
+    private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService
+    {
+        protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+        {
+            try
+            {
+                if (broker is EmbeddedBroker embedded)
+                {
+                    EmbeddedTopics.Make(flow, embedded, options);
+                }
+
+                using StreamEngine engine = new(flow, broker, options, logging);
+                await engine.RunAsync(stoppingToken);
+            }
+            catch (Exception error)
+            {
+                logging.CreateLogger("KStreamSharp").LogCritical(error, "Flow {Flow} has failed: {Reason}", flow.Id, error.Message);
+                Environment.ExitCode = (int)(error is StreamException known ? known.Code : ExitCode.Internal);
+            }
+
+            application.StopApplication();
+        }
+    }
+}

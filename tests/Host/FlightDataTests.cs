@@ -1,0 +1,75 @@
+using System.Text;
+using System.Text.Json;
+using KStreamSharp.Flows.Flights;
+using KStreamSharp.Hosting;
+using Xunit;
+
+namespace KStreamSharp.Tests;
+
+public sealed class FlightDataTests : IDisposable
+{
+    public const string Head = "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour\n";
+
+    private readonly TempFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void TheDataThatComeWithTheHostAreJanuaryInTheOrderOfTheSchedule()
+    {
+        FlightData january = FlightData.Read(FlightData.DefaultPath);
+        Assert.Equal(27_004, january.Rows.Count);
+        Assert.Equal(january.Rows.Select(row => row.Scheduled()).Order(), january.Rows.Select(row => row.Scheduled()));
+        Assert.Equal(3_322, FlightData.ReadPlanes().Count);
+    }
+
+    [Fact]
+    public void ARowIsJsonWithTheNamesOfTheColumns()
+    {
+        FlightData data = FlightData.Read(_folder.Write("one.csv", Head + "2013,1,1,NA,2359,NA,NA,437,NA,B6,739,NA,JFK,PSE,NA,1617,23,59,2013-01-02T04:00:00Z\n"));
+        using EmbeddedBroker broker = EmbeddedBroker.InMemory();
+        broker.CreateTopic(FlightRow.Topic.Name, 1);
+        Feed<FlightRow> feed = new(broker, FlightRow.Topic, data.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
+        feed.Load(1);
+
+        EmbeddedRecord record = Assert.Single(broker.ReadAll(FlightRow.Topic.Name));
+        Assert.Empty(record.Key!);
+        Assert.Equal(new DateTimeOffset(2013, 1, 2, 4, 59, 0, TimeSpan.Zero), record.Timestamp);
+        Assert.Equal(
+            """{"year":2013,"month":1,"day":1,"dep_time":null,"sched_dep_time":2359,"dep_delay":null,"arr_time":null,"sched_arr_time":437,"arr_delay":null,"carrier":"B6","flight":739,"tailnum":null,"origin":"JFK","dest":"PSE","air_time":null,"distance":1617,"hour":23,"minute":59,"time_hour":"2013-01-02T04:00:00Z"}""",
+            Encoding.UTF8.GetString(record.Value!));
+        Assert.Equal(data.Rows[0], FlightRow.Topic.Value.Deserialize(record.Value, new(FlightRow.Topic.Name, RecordPart.Value)));
+    }
+
+    [Fact]
+    public void ALoadThatWasInterruptedGoesOnAfterTheRowsThatTheTopicHas()
+    {
+        FlightData january = FlightData.Read(FlightData.DefaultPath);
+        using EmbeddedBroker broker = EmbeddedBroker.InMemory();
+        broker.CreateTopic(FlightRow.Topic.Name, 3);
+        NewFeed().Load(1_234);
+        NewFeed().LoadAll(TextWriter.Null, TimeProvider.System, TestContext.Current.CancellationToken);
+
+        Assert.Equal(0, NewFeed().Left);
+        Assert.Equal(january.Rows.Count, broker.EndOffsets(FlightRow.Topic.Name));
+        Assert.Equal(
+            january.Rows.Select(row => JsonSerializer.Serialize(row)).Order(StringComparer.Ordinal),
+            broker.ReadAll(FlightRow.Topic.Name).Select(record => JsonSerializer.Serialize(FlightRow.Topic.Value.Deserialize(record.Value, default))).Order(StringComparer.Ordinal));
+
+        Feed<FlightRow> NewFeed() => new(broker, FlightRow.Topic, january.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
+    }
+
+    [Fact]
+    public void AStateFolderTakesTheRowsOfOneFileOnlyWhateverItsName()
+    {
+        const string Row = "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z\n";
+        FlightData first = FlightData.Read(_folder.Write("first.csv", Head + Row));
+        first.Claim(_folder.Path);
+        first.Claim(_folder.Path);
+        FlightData.Read(_folder.Write("same.csv", Head + Row)).Claim(_folder.Path);
+
+        UsageException error = Assert.Throws<UsageException>(() => FlightData.Read(_folder.Write("other.csv", Head + Row + Row)).Claim(_folder.Path));
+        Assert.Contains("holds the flights of first.csv (1 rows); other.csv (2 rows) is another file. Name the first by --data", error.Message, StringComparison.Ordinal);
+        Assert.Contains("--state-dir", error.Message, StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,173 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using KStreamSharp.Flows.Flights;
+using Xunit;
+
+namespace KStreamSharp.Tests;
+
+public sealed class HostProcessTests : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task TheLiveFlowGoesOnAfterKillNineAndNoFlightIsLostOrCountedTwice()
+    {
+        SkipOnWindows();
+        using (HostProcess killed = Start("run flights --speed 2000"))
+        {
+            await killed.LineAsync(" of 27,004 flights  ");
+            using HostProcess second = Start("run flights");
+            Assert.Equal((int)ExitCode.State, await second.ExitAsync());
+            Assert.Contains($"in use by process {killed.Id}", second.Errors, StringComparison.Ordinal);
+            await killed.LineAsync("  rest");
+            killed.Kill();
+            await killed.ExitAsync();
+        }
+
+        long before = CountedFlights();
+        Assert.InRange(before, 1, 27_003);
+        using HostProcess host = Start("run flights --speed 50000");
+        Assert.Contains($"continuing after {before:N0} of 27,004 flights", await host.LineAsync("continuing after"), StringComparison.Ordinal);
+        await host.LineAsync("The replay is through");
+        host.Terminate();
+        Assert.Equal(0, await host.ExitAsync());
+        Assert.Contains("27,004", host.Output.Split('\n').Single(line => line.StartsWith("  all ", StringComparison.Ordinal)), StringComparison.Ordinal);
+        Assert.Contains("run flights --until-end", host.Output, StringComparison.Ordinal);
+        Assert.Equal("", host.Errors);
+
+        SortedDictionary<string, AirlineSummary> plain = PlainSummary.OfJanuary();
+        using EmbeddedBroker broker = OpenBroker();
+        ILookup<string, AirlineTotal> totals = broker.ReadAll(LiveFlights.Airlines.Name)
+            .ToLookup(record => Encoding.UTF8.GetString(record.Key!), record => LiveFlights.Airlines.Value.Deserialize(record.Value, default));
+        foreach ((string airline, AirlineSummary summary) in plain)
+        {
+            Assert.Equal(Enumerable.Range(1, (int)summary.Flights).Select(count => (long)count), totals[airline].Select(total => total.Flights));
+            Assert.Equal((summary.Departed, summary.SumDepDelay), totals[airline].Select(total => (total.Departed, total.SumDepDelay)).Last());
+        }
+
+        Assert.Equal(
+            FlightData.Read(FlightData.DefaultPath).Rows.Where(row => row.Tailnum is not null && row.DepDelay is not null).Select(row => (row.Tailnum!, row.Carrier, row.Flight, row.Departed()!.Value)).Order(),
+            broker.ReadAll(LiveFlights.Legs.Name)
+                .Select(record => (Encoding.UTF8.GetString(record.Key!), LiveFlights.Legs.Value.Deserialize(record.Value, default)))
+                .Select(leg => (leg.Item1, leg.Item2.Carrier, leg.Item2.Flight, leg.Item2.Departed))
+                .Order());
+    }
+
+    [Fact]
+    public async Task TheFiniteRunGivesTheTableOfAPlainComputationAndGivesItAgain()
+    {
+        using (HostProcess first = Start("run flights --until-end --shards 2 --summary table.json --report json"))
+        {
+            Assert.Equal(0, await first.ExitAsync());
+            Assert.Equal("", first.Errors);
+            using JsonDocument report = JsonDocument.Parse(first.Output.TrimEnd().Split('\n')[^1]);
+            Assert.Equal(27_004, report.RootElement.GetProperty("records").GetInt64());
+            CheckTable();
+        }
+
+        File.Delete(_folder.File("table.json"));
+        using HostProcess second = Start("run flights --until-end --summary table.json");
+        Assert.Equal(0, await second.ExitAsync());
+        Assert.Contains("No new flights since the last run", second.Output, StringComparison.Ordinal);
+        CheckTable();
+    }
+
+    [Fact]
+    public async Task TheFiniteRunTakesOverWhereTheReplayWasStopped()
+    {
+        SkipOnWindows();
+        using (HostProcess live = Start("run flights --speed 500"))
+        {
+            await live.LineAsync(" UTC ");
+
+            // As timeout(1) does it: to the process, and to its group.
+            live.Terminate();
+            live.Terminate();
+            Assert.Equal(0, await live.ExitAsync());
+            Assert.Contains("The next start goes on from here.", live.Output, StringComparison.Ordinal);
+        }
+
+        using HostProcess finite = Start("run flights --until-end --summary table.json");
+        Assert.Equal(0, await finite.ExitAsync());
+        Assert.Contains("continuing after", finite.Output, StringComparison.Ordinal);
+        CheckTable();
+    }
+
+    [Theory]
+    [InlineData("run nothing", "There is no flow 'nothing'. There are: flights, copy, count, rekey-count.")]
+    [InlineData("run flights --data nothing.csv", "There is no data file 'nothing.csv'.")]
+    [InlineData("run flights --until-end --data bad.csv", "bad.csv line 3: column 'distance' needs a whole number or NA; it has 'far'.")]
+    [InlineData("run flights --speed fast", "--speed 'fast': a whole number from 1 to 1000000 is needed.")]
+    [InlineData("run count --input a/b", "'a/b' is no name for a topic: up to 249 letters, digits, '.', '_' and '-'.")]
+    public async Task AMistakeOfTheUserIsOneLineAndExitCodeTwo(string arguments, string message)
+    {
+        _folder.Write(
+            "bad.csv",
+            FlightDataTests.Head
+            + "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z\n"
+            + "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,far,5,15,2013-01-01T10:00:00Z\n");
+        using HostProcess host = Start(arguments);
+        Assert.Equal((int)ExitCode.Usage, await host.ExitAsync());
+        Assert.Equal(message, host.Errors.TrimEnd());
+        Assert.Equal("", host.Output);
+    }
+
+    [Fact]
+    public async Task TheEnvironmentAndTheConfigurationFileAreReadAndChecked()
+    {
+        using (HostProcess environment = HostProcess.Start(_folder.Path, "run count", ("KStreamSharp__CommitInterval", "soon")))
+        {
+            Assert.Equal((int)ExitCode.Usage, await environment.ExitAsync());
+            Assert.StartsWith("KStreamSharp:CommitInterval 'soon'", environment.Errors, StringComparison.Ordinal);
+        }
+
+        _folder.Write("appsettings.json", """{ "KStreamSharp": { "UntilEnd": true, "StateDir": "elsewhere" } }""");
+        using HostProcess file = Start("run count --generate 100 --report json");
+        Assert.Equal(0, await file.ExitAsync());
+        Assert.True(Directory.Exists(_folder.File("elsewhere")));
+    }
+
+    [Fact]
+    public async Task GeneratedRecordsAreCountedToTheLast()
+    {
+        using HostProcess host = Start("run rekey-count --until-end --generate 20000 --report json");
+        Assert.Equal(0, await host.ExitAsync());
+        using JsonDocument report = JsonDocument.Parse(host.Output.TrimEnd().Split('\n')[^1]);
+        Assert.Equal(20_000, report.RootElement.GetProperty("records").GetInt64());
+        using EmbeddedBroker broker = OpenBroker();
+        Assert.Equal(20_000, broker.ReadAll("rekey-count-output").Count);
+    }
+
+    [Fact]
+    public void TheExampleOfAConfigurationIsOneThatTheHostTakes()
+    {
+        using JsonDocument example = JsonDocument.Parse(File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "appsettings.example.json")));
+        string[] names = [.. example.RootElement.GetProperty("KStreamSharp").EnumerateObject().Select(property => property.Name)];
+        Assert.All(names, name => Assert.NotNull(typeof(StreamOptions).GetProperty(name)));
+    }
+
+    private static void SkipOnWindows() => Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no SIGTERM.");
+
+    private HostProcess Start(string arguments) => HostProcess.Start(_folder.Path, arguments);
+
+    private EmbeddedBroker OpenBroker() => EmbeddedBroker.Open(Path.Combine(_folder.Path, "state", "broker"));
+
+    private long CountedFlights()
+    {
+        using EmbeddedBroker broker = OpenBroker();
+        return broker.ReadAll(LiveFlights.Airlines.Name).Count;
+    }
+
+    private void CheckTable()
+    {
+        using JsonDocument table = JsonDocument.Parse(File.ReadAllText(_folder.File("table.json")));
+        Assert.Equal(
+            PlainSummary.OfJanuary().Select(airline => string.Create(
+                CultureInfo.InvariantCulture,
+                $$"""{"airline":"{{airline.Key}}","flights":{{airline.Value.Flights}},"departed":{{airline.Value.Departed}},"sum_dep_delay":{{airline.Value.SumDepDelay}},"max_dep_delay":{{airline.Value.MaxDepDelay}},"min_dep_delay":{{airline.Value.MinDepDelay}},"distance":{{airline.Value.Distance}}}""")),
+            table.RootElement.EnumerateArray().Select(airline => JsonSerializer.Serialize(airline)));
+    }
+}

@@ -1,0 +1,27 @@
+using KStreamSharp.Hosting;
+using Microsoft.Extensions.Logging;
+using Xunit;
+
+namespace KStreamSharp.Tests.Hosting;
+
+public class HostLogTests
+{
+    [Fact]
+    public void LinesAreHeldBackUntilTheScreenIsFree()
+    {
+        StringWriter errors = new();
+        using HostLog log = new(errors, TimeProvider.System);
+        using (log.Hold())
+        {
+            log.LogWarning("first");
+            log.LogInformation("never shown");
+            Assert.Equal("", errors.ToString());
+        }
+
+        log.LogError("second");
+        string[] lines = errors.ToString().TrimEnd().Split('\n');
+        Assert.Equal(2, lines.Length);
+        Assert.EndsWith("warning [0] first", lines[0].TrimEnd(), StringComparison.Ordinal);
+        Assert.EndsWith("error [0] second", lines[1].TrimEnd(), StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,63 @@
+using KStreamSharp.Hosting;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Xunit;
+
+namespace KStreamSharp.Tests.Hosting;
+
+public sealed class KStreamServicesTests : IDisposable
+{
+    private static readonly ValueTopic<string> In = Topic.Values<string>("in");
+    private static readonly ValueTopic<string> Out = Topic.Values<string>("out");
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("kstream-services-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public async Task AFlowRunsInsideAnApplicationAndAFiniteRunEndsIt()
+    {
+        using IHost app = Application(word => word + "!", ("StateDir", _folder), ("UntilEnd", "true"));
+        await app.RunAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+
+        using EmbeddedBroker broker = EmbeddedBroker.Open(Path.Combine(_folder, "broker"));
+        Assert.Equal("hello!"u8.ToArray(), Assert.Single(broker.ReadAll(Out.Name)).Value);
+    }
+
+    [Fact]
+    public async Task AFlowThatFailsStopsTheApplicationWithItsExitCode()
+    {
+        int before = Environment.ExitCode;
+        try
+        {
+            using IHost app = Application(_ => throw new InvalidOperationException("broken"), ("StateDir", _folder));
+            await app.RunAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+            Assert.Equal((int)ExitCode.UserCode, Environment.ExitCode);
+        }
+        finally
+        {
+            Environment.ExitCode = before;
+        }
+    }
+
+    private IHost Application(Func<string, string> map, params (string Key, string Value)[] configured)
+    {
+        using (EmbeddedBroker broker = EmbeddedBroker.Open(Path.Combine(_folder, "broker")))
+        {
+            broker.CreateTopic(In.Name, 1);
+            broker.Produce(In.Name, null, "hello"u8.ToArray());
+        }
+
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
+        builder.Configuration.AddInMemoryCollection(configured.Select(entry => KeyValuePair.Create<string, string?>($"KStreamSharp:{entry.Key}", entry.Value)));
+        builder.Logging.ClearProviders();
+        builder.Services.AddKStreamSharp(_ =>
+        {
+            Dataflow flow = new("inside");
+            flow.Input("in", In).Map("map", map).Output("out", Out);
+            return flow;
+        });
+        return builder.Build();
+    }
+}

@@ -1,0 +1,203 @@
+using KStreamSharp.Testing;
+
+namespace KStreamSharp.Tests.Runtime;
+
+/// <summary>
+/// Several instances of one application over one embedded broker, all turned by hand in one thread on one clock. A hook can
+/// stop an instance at any numbered step, as kill -9 would.
+/// </summary>
+internal sealed class Cluster : IDisposable
+{
+    private static readonly DateTimeOffset Start = new(2024, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
+    private readonly Dataflow _flow;
+    private readonly string _folder = Directory.CreateTempSubdirectory("kstream-cluster-").FullName;
+    private int _folders;
+
+    public Cluster(Dataflow flow, int shards, Guarantee guarantee = Guarantee.ExactlyOnce)
+    {
+        flow.Seal();
+        _flow = flow;
+        Shards = shards;
+        Guarantee = guarantee;
+        Clock = new DriverClock(Start);
+        Broker = EmbeddedBroker.InMemory(new EmbeddedBrokerOptions { RetentionBytes = long.MaxValue }, Clock);
+        foreach (Step step in flow.Steps.Where(step => step.Topic is not null))
+        {
+            Broker.CreateTopic(step.Topic!, shards);
+        }
+    }
+
+    public int Shards { get; }
+
+    public Guarantee Guarantee { get; }
+
+    public DriverClock Clock { get; }
+
+    public EmbeddedBroker Broker { get; }
+
+    /// <summary>Few, so that a test of few records has many turns.</summary>
+    public int RecordsPerTurnMax { get; init; } = 7;
+
+    public List<Member> Members { get; } = [];
+
+    /// <summary>Whether instances are to end when the inputs that there are now have been processed.</summary>
+    public bool UntilEnd { get; private set; }
+
+    /// <summary>Decides whether an instance stops where it is; called at every numbered step.</summary>
+    public Func<Member, string, bool> StopsAt { get; set; } = (_, _) => false;
+
+    public Member Add(string name)
+    {
+        Member member = new(this, name, NewFolder());
+        Members.Add(member);
+        member.Open();
+        return member;
+    }
+
+    public string NewFolder() => Path.Combine(_folder, (++_folders).ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+    /// <summary>One turn of every live instance, after which the clock has moved on.</summary>
+    public void Round(int milliseconds = 40)
+    {
+        foreach (Member member in Members.ToArray())
+        {
+            member.Turn();
+        }
+
+        Clock.Advance(TimeSpan.FromMilliseconds(milliseconds));
+    }
+
+    public void Until(Func<bool> condition, string what, int rounds = 3_000)
+    {
+        for (int round = 0; !condition(); round++)
+        {
+            if (round == rounds)
+            {
+                throw new TimeoutException($"After {rounds} rounds still not: {what}. {string.Join("; ", Members)}");
+            }
+
+            Round();
+        }
+    }
+
+    /// <summary>Asks every instance, also those that start later, to end with the inputs.</summary>
+    public void End()
+    {
+        UntilEnd = true;
+        foreach (Member member in Members)
+        {
+            member.Instance?.Run.Want();
+        }
+    }
+
+    public IEnumerable<(TKey Key, TValue Value)> Outputs<TKey, TValue>(KeyedTopic<TKey, TValue> topic) =>
+        Broker.ReadAll(topic.Name).Select(record => (
+            topic.Key.Deserialize(record.Key, new(topic.Name, RecordPart.Key)), topic.Value.Deserialize(record.Value, new(topic.Name, RecordPart.Value))));
+
+    public void Dispose()
+    {
+        foreach (Member member in Members)
+        {
+            member.Instance?.Abandon();
+        }
+
+        Broker.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    /// <summary>One instance, up or down.</summary>
+    internal sealed class Member(Cluster cluster, string name, string folder)
+    {
+        private string _folder = folder;
+
+        public string Name => name;
+
+        public Instance? Instance { get; private set; }
+
+        public bool IsUp => Instance is not null;
+
+        public bool IsDone => Instance?.IsDone ?? false;
+
+        public int Running => Instance?.Workers.Sum(worker => worker.Shards.Count(shard => shard.Claimed)) ?? 0;
+
+        public void Open()
+        {
+            Instance = Instance.Open(
+                cluster._flow,
+                cluster.Broker,
+                new StreamOptions
+                {
+                    InstanceId = name,
+                    StateDir = _folder,
+                    Workers = 2,
+                    Shards = cluster.Shards,
+                    Guarantee = cluster.Guarantee,
+                    UntilEnd = cluster.UntilEnd,
+                    SessionTimeout = TimeSpan.FromSeconds(2),
+                    RevocationBudget = TimeSpan.FromSeconds(1),
+                    TransactionTimeout = TimeSpan.FromSeconds(1),
+                    RecordsPerTurnMax = cluster.RecordsPerTurnMax,
+                },
+                logging: null,
+                cluster.Clock,
+                step =>
+                {
+                    if (cluster.StopsAt(this, step))
+                    {
+                        throw new InstanceStoppedException(step);
+                    }
+                });
+        }
+
+        /// <summary>A turn of each part; stopping at a step is a crash.</summary>
+        public void Turn()
+        {
+            Do(instance =>
+            {
+                instance.StepMembership();
+                instance.Restorer.Step();
+                foreach (ShardWorker worker in instance.Workers)
+                {
+                    worker.Step();
+                }
+            });
+        }
+
+        /// <summary>Does something with the instance; stopping at a step is a crash.</summary>
+        public void Do(Action<Instance> action)
+        {
+            if (Instance is not { } instance)
+            {
+                return;
+            }
+
+            try
+            {
+                action(instance);
+            }
+            catch (InstanceStoppedException)
+            {
+                Crash();
+            }
+        }
+
+        public void Crash()
+        {
+            Instance!.Abandon();
+            Instance = null;
+        }
+
+        /// <summary>Commits and leaves in order.</summary>
+        public void Stop() => Do(instance =>
+        {
+            instance.Close();
+            Instance = null;
+        });
+
+        public void LoseFolder() => _folder = cluster.NewFolder();
+
+        public override string ToString() =>
+            $"{name}: {(Instance is null ? "down" : $"{Running} shards run, done {IsDone}, table {string.Join(",", Instance.Parts.Table.Status)}, ledger {Instance.Ledger.Current}")}";
+    }
+}
