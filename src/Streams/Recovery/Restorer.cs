@@ -33,7 +33,12 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
                 continue;
             }
 
-            moved |= takeover.Step(out RestoredShard? restored);
+            if (!TryStep(takeover, out RestoredShard? restored))
+            {
+                continue;
+            }
+
+            moved = true;
             if (restored is null)
             {
                 continue;
@@ -60,6 +65,20 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
         }
 
         _active.Clear();
+    }
+
+    /// <summary>A call that is to be called again is: every step of a takeover can be.</summary>
+    private static bool TryStep(Takeover takeover, out RestoredShard? restored)
+    {
+        try
+        {
+            return takeover.Step(out restored);
+        }
+        catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+        {
+            restored = null;
+            return false;
+        }
     }
 
     /// <summary>Stops as a crash would.</summary>
