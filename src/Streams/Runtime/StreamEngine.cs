@@ -153,6 +153,7 @@ public sealed class StreamEngine : IDisposable
             }
         }
 
+        Volatile.Write(ref instance.Parts.EndingSince, _time.GetTimestamp());
         restorer.Join(JoinPatience);
         _restorerGone.Set();
         while (!Array.TrueForAll(workers, worker => worker.Join(MembershipTurn)))
