@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KStreamSharp.Testing;
@@ -9,6 +10,9 @@ namespace KStreamSharp.Tests.Cases;
 /// <summary>Plays one case on a <see cref="FlowDriver"/> and compares what came out.</summary>
 internal sealed class CaseRun
 {
+    /// <summary>For people: texts as they are where JSON allows it.</summary>
+    public static readonly JsonSerializerOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     private readonly JsonObject _case;
     private readonly CaseFlow _flow;
     private readonly LogicSettings _settings;
@@ -436,7 +440,7 @@ internal sealed class CaseRun
         JsonArray array => $"[{string.Join(",", array.Select(Canonical))}]",
         JsonObject item => $"{{{string.Join(",", item.OrderBy(entry => entry.Key, StringComparer.Ordinal).Select(entry => $"{entry.Key}:{Canonical(entry.Value)}"))}}}",
         JsonValue when Is(node, JsonValueKind.Number) => NumberText(node.ToJsonString()),
-        _ => node.ToJsonString(),
+        _ => node.ToJsonString(Readable),
     };
 
     /// <summary>Whole numbers exactly, others to the digits that a sum in binary does not blur.</summary>

@@ -14,7 +14,7 @@ if (args.Length != 1)
 JsonArray cases;
 try
 {
-    cases = JsonNode.Parse(File.ReadAllText(args[0])) is JsonObject file && file["cases"] is JsonArray list ? list : throw new JsonException("it has no list 'cases'");
+    cases = JsonNode.Parse(File.ReadAllText(args[0]), documentOptions: new() { AllowDuplicateProperties = false }) is JsonObject file && file["cases"] is JsonArray list ? list : throw new JsonException("it has no list 'cases'");
 }
 catch (Exception error) when (error is JsonException or ArgumentException or IOException or UnauthorizedAccessException)
 {
@@ -27,7 +27,7 @@ int failed = 0;
 foreach (JsonNode? @case in cases)
 {
     Task<string?> running = Task.Factory.StartNew(() => Complaint(@case), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-    string? complaint = running.Wait(timeLimit) ? running.Result : $"did not end in {timeLimit.TotalSeconds} s";
+    string? complaint = running.Wait(timeLimit) ? running.Result : $"expected {Expected(@case)}, got no end in {timeLimit.TotalSeconds} s";
     if (complaint is null)
     {
         passed++;
@@ -42,23 +42,13 @@ foreach (JsonNode? @case in cases)
 Console.WriteLine($"{passed} passed, {failed} failed");
 return failed == 0 ? 0 : 1;
 
-static string Name(JsonNode? @case)
-{
-    try
-    {
-        return @case?["id"]?.ToString() ?? "(no id)";
-    }
-    catch (Exception error) when (error is InvalidOperationException or ArgumentException)
-    {
-        return "(no id)";
-    }
-}
+static string Name(JsonNode? @case) => (@case as JsonObject)?["id"]?.ToString() ?? "(no id)";
 
 static string? Complaint(JsonNode? node)
 {
     try
     {
-        JsonObject @case = node?.AsObject() ?? throw new JsonException("null is no case");
+        JsonObject @case = node as JsonObject ?? throw new JsonException("a case is an object");
         if (@case["input"] is not JsonArray)
         {
             throw new JsonException("the case has no list 'input'");
@@ -78,6 +68,10 @@ static string? Complaint(JsonNode? node)
     }
     catch (Exception error)
     {
-        return $"the runner failed: {error.GetType().Name}: {error.Message}";
+        return $"expected {Expected(node)}, got {error.GetType().Name}: {error.Message}";
     }
 }
+
+static string Expected(JsonNode? @case) => @case is JsonObject entries && entries.FirstOrDefault(entry => entry.Key.StartsWith("expected", StringComparison.Ordinal)).Value is { } expected
+    ? expected.ToJsonString(CaseRun.Readable)
+    : "(nothing)";
