@@ -98,7 +98,7 @@ internal sealed class HostSettings
         }
         catch (InvalidDataException error)
         {
-            throw new UsageException($"{error.Message} {error.InnerException?.Message}".TrimEnd(), error);
+            throw new UsageException($"{error.Message} {error.GetBaseException().Message}", error);
         }
     }
 
@@ -128,7 +128,7 @@ internal sealed class HostSettings
     {
         "exactly-once" => Guarantee.ExactlyOnce,
         "at-least-once" => Guarantee.AtLeastOnce,
-        _ => throw new FormatException("it is exactly-once or at-least-once."),
+        _ => throw new FormatException("exactly-once or at-least-once is needed."),
     };
 
     private sealed record Setting(string Name, string Key, string HelpName, string Help, Func<StreamOptions, string, StreamOptions> Apply);
