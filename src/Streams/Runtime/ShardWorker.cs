@@ -330,7 +330,7 @@ internal sealed class ShardWorker : IDisposable
                 _touchedSince = _parts.Time.GetTimestamp();
             }
 
-            if (!_parts.CommitsByHand && IsOld)
+            if (IsOld)
             {
                 // Slow steps: the other shards get the next turns, or the transaction would grow older with each of them.
                 break;
@@ -496,7 +496,7 @@ internal sealed class ShardWorker : IDisposable
     }
 
     /// <summary>The open transaction is to be committed by its age.</summary>
-    private bool IsOld => _touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.CommitInterval;
+    private bool IsOld => !_parts.CommitsByHand && _touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.CommitInterval;
 
     private bool CommitIsDue()
     {
