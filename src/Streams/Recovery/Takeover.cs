@@ -230,11 +230,11 @@ internal sealed class Takeover : IDisposable
         for (int i = 0; i < batch.Count; i++)
         {
             RecordView record = batch[i];
+            time = record.Timestamp;
             string? step = ShardChanges.ReadKey(record.Key, out ReadOnlySpan<byte> key);
             if (step is null)
             {
                 newest = record.Value.ToArray();
-                time = record.Timestamp;
             }
             else if (record.HasValue)
             {
@@ -257,7 +257,7 @@ internal sealed class Takeover : IDisposable
             _marker = CommitMarker.Read(newest);
         }
 
-        changes.PutMarker(_reader!.Position(_changelog), newest is null ? last?.BrokerTime ?? 0 : time, newest ?? last?.Marker?.Write() ?? default);
+        changes.PutMarker(_reader!.Position(_changelog), time, newest ?? last?.Marker?.Write() ?? default);
         _store.Write(changes);
     }
 

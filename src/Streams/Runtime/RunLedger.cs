@@ -23,13 +23,13 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     /// <summary>One bounded turn; true when something was read.</summary>
     public bool Step()
     {
-        if (_reader is null)
+        try
         {
-            _reader = parts.Broker.CreateReader(readCommitted: true);
-            foreach (TopicPartition partition in Partitions())
-            {
-                _reader.Assign(partition, parts.Broker.StartOffset(partition));
-            }
+            _reader ??= NewReader();
+        }
+        catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+        {
+            return false;
         }
 
         bool read = false;
@@ -65,6 +65,18 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     }
 
     public void Dispose() => _reader?.Dispose();
+
+    private Reader NewReader()
+    {
+        (TopicPartition Partition, long Start)[] starts = [.. Partitions().Select(partition => (partition, parts.Broker.StartOffset(partition)))];
+        Reader reader = parts.Broker.CreateReader(readCommitted: true);
+        foreach ((TopicPartition partition, long start) in starts)
+        {
+            reader.Assign(partition, start);
+        }
+
+        return reader;
+    }
 
     /// <summary>Announces a run, inside the transaction of the owner of shard 0, which may act on the answer at once.</summary>
     public static State AppendRun(EngineParts parts, Append append, long run)

@@ -10,8 +10,11 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     private bool _open;
     private bool _ready;
 
-    /// <summary>Stable per worker, so that a restarted instance settles what its predecessor left open.</summary>
-    public string Id { get; } = $"{parts.App}-{parts.InstanceId}-{slot}";
+    /// <summary>
+    /// Stable per worker, so that a restarted instance settles what its predecessor left open. No name has a slash, so that
+    /// no two instances of any applications share an id.
+    /// </summary>
+    public string Id { get; } = $"{parts.App}/{parts.InstanceId}/{slot}";
 
     /// <summary>The records appended since the last commit or abort.</summary>
     public long Records { get; private set; }

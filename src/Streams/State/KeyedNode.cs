@@ -13,8 +13,8 @@ namespace KStreamSharp;
 /// </remarks>
 internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 {
-    private const int SliceOfTimers = 1_000;
-    private const int SliceOfEof = 4_000;
+    private const int SliceOfTimers = 250;
+    private const int SliceOfEof = 1_000;
     private const int CellOverhead = 200;
     private const long Unknown = long.MinValue;
 
