@@ -26,7 +26,11 @@ public class FlightsCrashTests(ITestOutputHelper output)
     {
         using Cluster cluster = new(FlightsSummary.Build(), shards) { RecordsPerTurnMax = 200 };
         IReadOnlyList<FlightRow> rows = FlightData.Read(Data).Rows;
-        new Feed<FlightRow>(cluster.Broker, FlightRow.Topic, rows, row => row.Tailnum ?? "", row => row.Scheduled()).Load(rows.Count);
+        using (Feed<FlightRow> feed = new(cluster.Broker, FlightRow.Topic, rows, row => row.Tailnum ?? "", row => row.Scheduled()))
+        {
+            feed.Load(rows.Count);
+        }
+
         List<string> happened = [];
         int turns = 0;
         cluster.StopsAt = (member, step) =>
