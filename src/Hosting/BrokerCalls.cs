@@ -5,6 +5,9 @@ namespace KStreamSharp.Hosting;
 /// <summary>Brokers as a host uses them beside the engine.</summary>
 internal static class BrokerCalls
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(50);
+
     /// <summary>The Kafka of the settings, else a broker embedded in the folder <c>broker</c> of the state folder.</summary>
     /// <exception cref="StreamException">A client setting or the folder cannot be used.</exception>
     public static Broker Open(HostOptions options, ILoggerFactory logging) =>
@@ -17,16 +20,27 @@ internal static class BrokerCalls
         return [.. Enumerable.Range(0, found.Partitions).Select(partition => new TopicPartition(topic, partition))];
     }
 
-    /// <summary>A call whose failure is told to the user.</summary>
+    /// <summary>
+    /// A call whose failure is told to the user. A moment of the broker's is waited out: just after a topic was made, or while
+    /// a leader moves, it refuses what it grants a little later.
+    /// </summary>
     public static T Ask<T>(Func<T> question)
     {
-        try
+        long began = TimeProvider.System.GetTimestamp();
+        while (true)
         {
-            return question();
-        }
-        catch (BrokerException error)
-        {
-            throw new StreamException(ExitCode.Broker, error.Message, error);
+            try
+            {
+                return question();
+            }
+            catch (BrokerException error) when (error.Consequence == Consequence.Retry && TimeProvider.System.GetElapsedTime(began) < Patience)
+            {
+                Thread.Sleep(Turn);
+            }
+            catch (BrokerException error)
+            {
+                throw new StreamException(ExitCode.Broker, error.Message, error);
+            }
         }
     }
 

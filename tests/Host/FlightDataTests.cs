@@ -31,29 +31,29 @@ public sealed class FlightDataTests : IDisposable
     {
         FlightData data = FlightData.Read(_folder.Write("one.csv", Head + "2013,1,1,NA,2359,NA,NA,437,NA,B6,739,NA,JFK,PSE,NA,1617,23,59,2013-01-02T04:00:00Z\n"));
         using EmbeddedBroker broker = EmbeddedBroker.InMemory();
-        broker.CreateTopic(FlightRow.Topic.Name, 1);
-        using Feed<FlightRow> feed = new(broker, FlightRow.Topic, data.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
+        broker.CreateTopic(FlightTopics.Flights.Name, 1);
+        using Feed<FlightRow> feed = new(broker, FlightTopics.Flights, data.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
         feed.Load(1);
 
-        EmbeddedRecord record = Assert.Single(broker.ReadAll(FlightRow.Topic.Name));
+        EmbeddedRecord record = Assert.Single(broker.ReadAll(FlightTopics.Flights.Name));
         Assert.Empty(record.Key!);
         Assert.Equal(new DateTimeOffset(2013, 1, 2, 4, 59, 0, TimeSpan.Zero), record.Timestamp);
         Assert.Equal(
             """{"year":2013,"month":1,"day":1,"dep_time":null,"sched_dep_time":2359,"dep_delay":null,"arr_time":null,"sched_arr_time":437,"arr_delay":null,"carrier":"B6","flight":739,"tailnum":null,"origin":"JFK","dest":"PSE","air_time":null,"distance":1617,"hour":23,"minute":59,"time_hour":"2013-01-02T04:00:00Z"}""",
             Encoding.UTF8.GetString(record.Value!));
-        Assert.Equal(data.Rows[0], FlightRow.Topic.Value.Deserialize(record.Value, new(FlightRow.Topic.Name, RecordPart.Value)));
+        Assert.Equal(data.Rows[0], FlightTopics.Flights.Value.Deserialize(record.Value, new(FlightTopics.Flights.Name, RecordPart.Value)));
     }
 
     [Fact]
     public void ALoadThatWasInterruptedGoesOnAfterTheRowsThatEachPartitionHas()
     {
         using EmbeddedBroker broker = EmbeddedBroker.InMemory();
-        broker.CreateTopic(FlightRow.Topic.Name, 3);
+        broker.CreateTopic(FlightTopics.Flights.Name, 3);
 
         // As an end in the middle may leave it: one partition has got further than the others.
         foreach (FlightRow row in January.Take(1_234).Concat(January.Skip(1_234).Take(500).Where(row => Partition(row) == 1)))
         {
-            broker.Produce(FlightRow.Topic.Name, Encoding.UTF8.GetBytes(row.Tailnum ?? ""), JsonSerializer.SerializeToUtf8Bytes(row, Snake), row.Scheduled());
+            broker.Produce(FlightTopics.Flights.Name, Encoding.UTF8.GetBytes(row.Tailnum ?? ""), JsonSerializer.SerializeToUtf8Bytes(row, Snake), row.Scheduled());
         }
 
         using (Feed<FlightRow> feed = NewFeed(broker, January))
@@ -64,9 +64,9 @@ public sealed class FlightDataTests : IDisposable
             Assert.Equal((January.Count, 0), (feed.Loaded, feed.Left));
         }
 
-        foreach (IGrouping<int, EmbeddedRecord> partition in broker.ReadAll(FlightRow.Topic.Name).GroupBy(record => record.Partition))
+        foreach (IGrouping<int, EmbeddedRecord> partition in broker.ReadAll(FlightTopics.Flights.Name).GroupBy(record => record.Partition))
         {
-            Assert.Equal(January.Where(row => Partition(row) == partition.Key), partition.Select(record => FlightRow.Topic.Value.Deserialize(record.Value, default)));
+            Assert.Equal(January.Where(row => Partition(row) == partition.Key), partition.Select(record => FlightTopics.Flights.Value.Deserialize(record.Value, default)));
         }
 
         static int Partition(FlightRow row) => Murmur2.Partition(Encoding.UTF8.GetBytes(row.Tailnum ?? ""), 3);
@@ -76,7 +76,7 @@ public sealed class FlightDataTests : IDisposable
     public void ATopicWithOtherRecordsIsNotLoaded()
     {
         using EmbeddedBroker broker = EmbeddedBroker.InMemory();
-        broker.CreateTopic(FlightRow.Topic.Name, 2);
+        broker.CreateTopic(FlightTopics.Flights.Name, 2);
         using (Feed<FlightRow> other = NewFeed(broker, [.. January.Skip(1).Take(10)]))
         {
             other.Load(10);
@@ -101,5 +101,5 @@ public sealed class FlightDataTests : IDisposable
         Assert.Contains("--state-dir", error.Message, StringComparison.Ordinal);
     }
 
-    private static Feed<FlightRow> NewFeed(Broker broker, IReadOnlyList<FlightRow> rows) => new(broker, FlightRow.Topic, rows, row => row.Tailnum ?? "", row => row.Scheduled());
+    private static Feed<FlightRow> NewFeed(Broker broker, IReadOnlyList<FlightRow> rows) => new(broker, FlightTopics.Flights, rows, row => row.Tailnum ?? "", row => row.Scheduled());
 }

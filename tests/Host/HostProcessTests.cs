@@ -40,8 +40,8 @@ public sealed class HostProcessTests : IDisposable
 
         SortedDictionary<string, AirlineSummary> plain = PlainSummary.OfJanuary();
         using EmbeddedBroker broker = OpenBroker();
-        ILookup<string, AirlineTotal> totals = broker.ReadAll(LiveFlights.Airlines.Name)
-            .ToLookup(record => Encoding.UTF8.GetString(record.Key!), record => LiveFlights.Airlines.Value.Deserialize(record.Value, default));
+        ILookup<string, AirlineTotal> totals = broker.ReadAll(FlightTopics.Live.Airlines.Name)
+            .ToLookup(record => Encoding.UTF8.GetString(record.Key!), record => FlightTopics.Live.Airlines.Value.Deserialize(record.Value, default));
         foreach ((string airline, AirlineSummary summary) in plain)
         {
             Assert.Equal(Enumerable.Range(1, (int)summary.Flights).Select(count => (long)count), totals[airline].Select(total => total.Flights));
@@ -50,8 +50,8 @@ public sealed class HostProcessTests : IDisposable
 
         Assert.Equal(
             FlightData.Read(FlightData.DefaultPath).Rows.Where(row => row.Tailnum is not null && row.DepDelay is not null).Select(row => (row.Tailnum!, row.Carrier, row.Flight, row.Departed()!.Value)).Order(),
-            broker.ReadAll(LiveFlights.Legs.Name)
-                .Select(record => (Encoding.UTF8.GetString(record.Key!), LiveFlights.Legs.Value.Deserialize(record.Value, default)))
+            broker.ReadAll(FlightTopics.Live.Legs.Name)
+                .Select(record => (Encoding.UTF8.GetString(record.Key!), FlightTopics.Live.Legs.Value.Deserialize(record.Value, default)))
                 .Select(leg => (leg.Item1, leg.Item2.Carrier, leg.Item2.Flight, leg.Item2.Departed))
                 .Order());
     }
@@ -196,7 +196,7 @@ public sealed class HostProcessTests : IDisposable
     private long CountedFlights()
     {
         using EmbeddedBroker broker = OpenBroker();
-        return broker.ReadAll(LiveFlights.Airlines.Name).Count;
+        return broker.ReadAll(FlightTopics.Live.Airlines.Name).Count;
     }
 
     private void CheckTable()

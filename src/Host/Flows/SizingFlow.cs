@@ -33,20 +33,12 @@ internal abstract class SizingFlow : IFlow
 
     public IEnumerable<Option> Options => [_input, _output, _generate];
 
-    public Dataflow Build(FlowArguments arguments)
+    public Dataflow Build(FlowArguments arguments) => FlowOptions.NamesOfTopics(() =>
     {
         Dataflow flow = new(Id);
-        try
-        {
-            Build(flow, arguments.Value(_input)!, arguments.Value(_output)!);
-        }
-        catch (ArgumentException error)
-        {
-            throw new UsageException(error.Message.Split(" (Parameter")[0], error);
-        }
-
+        Build(flow, arguments.Value(_input)!, arguments.Value(_output)!);
         return flow;
-    }
+    });
 
     public Task PrepareAsync(FlowRun run, CancellationToken stop)
     {

@@ -3,13 +3,13 @@ using KStreamSharp.Hosting;
 namespace KStreamSharp.Flows.Flights;
 
 /// <summary>What the live flow has put out so far, read from its output topics: committed records only, so what it shows stays.</summary>
-internal sealed class FlightsBoard(Broker broker) : IDisposable
+internal sealed class FlightsBoard(Broker broker, LiveTopics topics) : IDisposable
 {
-    private readonly TopicReader<string, AirlineTotal> _totals = new(broker, LiveFlights.Airlines);
-    private readonly TopicReader<string, FlightWithPlane> _withPlanes = new(broker, LiveFlights.WithPlanes);
-    private readonly TopicReader<string, Rest> _rests = new(broker, LiveFlights.Rests);
-    private readonly TopicReader<string, Batch> _batches = new(broker, LiveFlights.Batches);
-    private readonly TopicReader<string, Silence> _silences = new(broker, LiveFlights.Silences);
+    private readonly TopicReader<string, AirlineTotal> _totals = new(broker, topics.Airlines);
+    private readonly TopicReader<string, FlightWithPlane> _withPlanes = new(broker, topics.WithPlanes);
+    private readonly TopicReader<string, Rest> _rests = new(broker, topics.Rests);
+    private readonly TopicReader<string, Batch> _batches = new(broker, topics.Batches);
+    private readonly TopicReader<string, Silence> _silences = new(broker, topics.Silences);
     private readonly SortedDictionary<string, AirlineLine> _airlines = new(StringComparer.Ordinal);
 
     /// <summary>The airlines by code.</summary>

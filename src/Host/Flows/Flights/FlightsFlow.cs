@@ -28,6 +28,15 @@ internal sealed class FlightsFlow : ILoadableFlow
         HelpName = "FILE",
     };
 
+    private readonly Option<string> _input = new("--input") { Description = "the topic of the flights", HelpName = "TOPIC", DefaultValueFactory = _ => "flights" };
+
+    private readonly Option<string> _output = new("--output")
+    {
+        Description = "the name before those of the topics that are written: NAME-summary, NAME-airlines and so on",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => "flights",
+    };
+
     private readonly Option<int?> _partitions = FlowOptions.WholeNumber("--partitions", "N", "partitions of topics that are made", 10_000, DefaultPartitions);
     private readonly TimeProvider _time = TimeProvider.System;
     private Replay? _replay;
@@ -37,13 +46,14 @@ internal sealed class FlightsFlow : ILoadableFlow
 
     public string Summary => "Flights out of New York: delays, planes, airports live; with --until-end a table per airline.";
 
-    public IEnumerable<Option> Options => [_data, _speed, _summary];
+    public IEnumerable<Option> Options => [_input, _output, _data, _speed, _summary];
 
     public string LoadSummary => "Write the flights and planes to their topics, once: rows as JSON, keyed by tail number. Goes on where it was cut off.";
 
-    public IEnumerable<Option> LoadOptions => [_data, _partitions];
+    public IEnumerable<Option> LoadOptions => [_input, _data, _partitions];
 
-    public Dataflow Build(FlowArguments arguments) => arguments.Options.UntilEnd ? FlightsSummary.Build() : LiveFlights.Build();
+    public Dataflow Build(FlowArguments arguments) => FlowOptions.NamesOfTopics(
+        () => arguments.Options.UntilEnd ? FlightsSummary.Build(Flights(arguments), Summaries(arguments)) : LiveFlights.Build(Flights(arguments), Outputs(arguments)));
 
     public string AppId(FlowArguments arguments) => arguments.Options.UntilEnd ? FlightsSummary.AppId : Id;
 
@@ -55,22 +65,28 @@ internal sealed class FlightsFlow : ILoadableFlow
             flights.Claim(load.Arguments.Options.StateDir);
         }
 
-        int partitions = load.PartitionCount(FlightRow.Topic.Name) ?? load.Arguments.Value(_partitions)!.Value;
+        string topic = FlowOptions.NamesOfTopics(() => Flights(load.Arguments)).Name;
+        int partitions = load.PartitionCount(topic) ?? load.Arguments.Value(_partitions)!.Value;
+        if (load.PartitionCount(PlaneRow.Topic.Name) is { } planes && planes != partitions)
+        {
+            throw new UsageException($"Topic '{PlaneRow.Topic.Name}' has {planes} partitions: the flights that are joined with it need as many. Load with --partitions {planes} into a new topic.");
+        }
+
         load.CreateTopic(PlaneRow.Topic.Name, partitions);
-        load.CreateTopic(FlightRow.Topic.Name, partitions);
+        load.CreateTopic(topic, partitions);
         using Feed<PlaneRow> planeFeed = PlaneFeed(load, flights);
         using Feed<FlightRow> flightFeed = FlightFeed(load, flights);
         Load(planeFeed, PlaneRow.Topic.Name, "planes.csv.gz");
-        Load(flightFeed, FlightRow.Topic.Name, flights.Name);
+        Load(flightFeed, topic, flights.Name);
         return Task.CompletedTask;
 
-        void Load<T>(Feed<T> feed, string topic, string source)
+        void Load<T>(Feed<T> feed, string into, string source)
             where T : class
         {
             feed.Check(source);
             bool wasThere = feed.Left == 0;
             feed.LoadAll(load.Output, _time);
-            load.Output.WriteLine($"Topic {topic}: {(wasThere ? "all" : "loaded")} {feed.Loaded:N0} rows of {source}{(wasThere ? " are there already" : "")}");
+            load.Output.WriteLine($"Topic {into}: {(wasThere ? "all" : "loaded")} {feed.Loaded:N0} rows of {source}{(wasThere ? " are there already" : "")}");
         }
     }
 
@@ -126,7 +142,7 @@ internal sealed class FlightsFlow : ILoadableFlow
                 run.Output.WriteLine("No new flights since the last run: this is its table.");
             }
 
-            FlightsReport.WriteSummary(run, run.Arguments.Value(_summary));
+            FlightsReport.WriteSummary(run, Summaries(run.Arguments), run.Arguments.Value(_summary));
         }
         else if (run.Arguments.Options.UntilEnd)
         {
@@ -159,7 +175,7 @@ internal sealed class FlightsFlow : ILoadableFlow
         {
             run.Output.WriteLine($"{flights.Name}: {flights.Rows.Count:N0} flights, to be summed up per airline");
             feed.LoadAll(run.Output, _time, stop);
-            using TopicWriter<string, AirlineSummary> summaries = new(run.Broker, FlightsSummary.Summaries);
+            using TopicWriter<string, AirlineSummary> summaries = new(run.Broker, Summaries(run.Arguments));
             _replay = new(flights, feed, summaries.EndOffsets().Sum() > 0);
             return;
         }
@@ -170,7 +186,7 @@ internal sealed class FlightsFlow : ILoadableFlow
         }
 
         _replay = new(flights, feed, HasSummary: false);
-        _board = new FlightsBoard(run.Broker);
+        _board = new FlightsBoard(run.Broker, Outputs(run.Arguments));
         _board.Refresh();
         run.Output.WriteLine(_board.Flights > 0
             ? $"{flights.Name}: continuing after {_board.Flights:N0} of {flights.Rows.Count:N0} flights"
@@ -185,7 +201,7 @@ internal sealed class FlightsFlow : ILoadableFlow
             throw new UsageException("--data and --speed are for the replay without Kafka. On Kafka a run reads the topic: fill it by load flights --kafka HOST:PORT --data FILE.");
         }
 
-        int partitions = run.RequireTopic(FlightRow.Topic.Name, Fix);
+        int partitions = run.RequireTopic(Flights(run.Arguments).Name, Fix);
         if (!run.Arguments.Options.UntilEnd)
         {
             run.RequireTopic(PlaneRow.Topic.Name, Fix);
@@ -194,14 +210,20 @@ internal sealed class FlightsFlow : ILoadableFlow
         run.CreateOutputs(partitions);
         if (!run.Arguments.Options.UntilEnd)
         {
-            _board = new FlightsBoard(run.Broker);
+            _board = new FlightsBoard(run.Broker, Outputs(run.Arguments));
         }
     }
 
+    private KeyedTopic<string, FlightRow> Flights(FlowArguments arguments) => FlightRow.Topic(arguments.Value(_input)!);
+
+    private LiveTopics Outputs(FlowArguments arguments) => new(arguments.Value(_output)!);
+
+    private KeyedTopic<string, AirlineSummary> Summaries(FlowArguments arguments) => FlightsSummary.Summaries(arguments.Value(_output)!);
+
     private FlightData ReadData(FlowBroker host) => FlightData.Read(host.Arguments.Value(_data) ?? FlightData.DefaultPath, new Progress(host.Output, _time));
 
-    private static Feed<FlightRow> FlightFeed(FlowBroker host, FlightData flights) =>
-        new(host.Broker, FlightRow.Topic, flights.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
+    private Feed<FlightRow> FlightFeed(FlowBroker host, FlightData flights) =>
+        new(host.Broker, Flights(host.Arguments), flights.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
 
     private static Feed<PlaneRow> PlaneFeed(FlowBroker host, FlightData flights)
     {

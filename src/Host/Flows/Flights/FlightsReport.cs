@@ -32,9 +32,9 @@ internal static class FlightsReport
     }
 
     /// <summary>The table of a finite run that is done, whichever instances did it.</summary>
-    public static void WriteSummary(FlowRun run, string? path)
+    public static void WriteSummary(FlowRun run, KeyedTopic<string, AirlineSummary> summaries, string? path)
     {
-        using TopicReader<string, AirlineSummary> reader = new(run.Broker, FlightsSummary.Summaries);
+        using TopicReader<string, AirlineSummary> reader = new(run.Broker, summaries);
         SortedDictionary<string, AirlineSummary> airlines = new(StringComparer.Ordinal);
         foreach (Record<string, AirlineSummary> record in reader.ReadToEnd())
         {
