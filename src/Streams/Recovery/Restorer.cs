@@ -33,7 +33,17 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
                 continue;
             }
 
-            moved |= takeover.Step(out RestoredShard? restored);
+            RestoredShard? restored = null;
+            try
+            {
+                moved |= takeover.Step(out restored);
+            }
+            catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+            {
+                // The broker is away for a while: the same step again in the next turn.
+                Log.RestoreRetries(parts.Logger, takeover.Shard, error.Message);
+            }
+
             if (restored is null)
             {
                 continue;

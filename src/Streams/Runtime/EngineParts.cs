@@ -31,7 +31,7 @@ internal sealed class EngineParts
 
     public Counters Counters { get; } = new();
 
-    /// <summary>Called when a numbered step of commit or takeover has been reached; tests stop an instance there.</summary>
+    /// <summary>Called when a numbered step of commit or takeover has been reached, after a turn, and before a transaction begins; tests stop an instance there.</summary>
     public Action<string>? Reached { get; init; }
 
     /// <summary>Commits only when asked by hand, as a driver does.</summary>

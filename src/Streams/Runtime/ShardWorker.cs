@@ -532,7 +532,16 @@ internal sealed class ShardWorker : IDisposable
         {
             if (source.Inlet.Step.IsRepartition && source.Committed - source.Purged >= PurgeEvery)
             {
-                _parts.Broker.DeleteRecords(source.Partition, source.Committed);
+                try
+                {
+                    _parts.Broker.DeleteRecords(source.Partition, source.Committed);
+                }
+                catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+                {
+                    // They are deleted a little later; what is committed stays committed.
+                    return;
+                }
+
                 source.Purged = source.Committed;
             }
         }

@@ -38,6 +38,7 @@ public sealed class StreamEngine : IDisposable
         _broker = broker;
         _options = options ?? new StreamOptions();
         _options.Check();
+        LeavesGroup = _options.InstanceId is null;
         _logging = logging;
         _time = time ?? TimeProvider.System;
     }
@@ -98,11 +99,22 @@ public sealed class StreamEngine : IDisposable
     /// <summary>Asks a running instance for an orderly end, and frees what it holds. Await the task of <see cref="RunAsync"/> first.</summary>
     public void Dispose() => _stopping.Set();
 
+    /// <summary>
+    /// Whether the instance gives up its membership when it is stopped, so that others take its shards at once. False: they
+    /// wait for it until the session times out, so that a restart moves nothing. Default: false for an instance with an id
+    /// of its own (<see cref="StreamOptions.InstanceId"/>), as static members of a Kafka group do; else true. May be set at any
+    /// time before the stop. A finite run that is done leaves in any case.
+    /// </summary>
+    public bool LeavesGroup { get; set; }
+
+    /// <summary>For tests: called at each numbered step.</summary>
+    internal Action<string>? Reached { get; init; }
+
     private bool HasStalled => _fault is StreamException { Code: ExitCode.Stalled };
 
     private void Run()
     {
-        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time);
+        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time, Reached);
         _instance = instance;
         try
         {
@@ -147,7 +159,10 @@ public sealed class StreamEngine : IDisposable
             Tend(instance);
         }
 
-        instance.Membership.Leave();
+        if (LeavesGroup || instance.IsDone)
+        {
+            instance.Membership.Leave();
+        }
     }
 
     private void Work(ShardWorker worker)

@@ -130,6 +130,7 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     {
         if (!_open)
         {
+            parts.Reached?.Invoke("begin");
             _writer!.Begin();
             _open = true;
         }

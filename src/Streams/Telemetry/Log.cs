@@ -44,6 +44,9 @@ internal static partial class Log
     [LoggerMessage(304, LogLevel.Information, "Shard {Shard}: commit marker and committed positions differ; reading both again.")]
     public static partial void PositionsDiffer(ILogger logger, int shard);
 
+    [LoggerMessage(305, LogLevel.Warning, "Shard {Shard}: the broker did not answer the restore, which goes on: {Reason}")]
+    public static partial void RestoreRetries(ILogger logger, int shard, string reason);
+
     [LoggerMessage(400, LogLevel.Warning, "Transaction aborted, going back to the last commit: {Reason}")]
     public static partial void Aborted(ILogger logger, string reason);
 

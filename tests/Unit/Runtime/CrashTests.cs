@@ -18,7 +18,7 @@ public class CrashTests
         get
         {
             TheoryData<string, Heir> data = [];
-            foreach (string step in (string[])["takeover.1", "takeover.2", "takeover.3", "takeover.4", "takeover.5", "turn", "commit.1", "commit.2", "commit.3", "commit.4", "commit.5", "commit.6"])
+            foreach (string step in (string[])["takeover.1", "takeover.2", "takeover.3", "takeover.4", "takeover.5", "begin", "turn", "commit.1", "commit.2", "commit.3", "commit.4", "commit.5", "commit.6"])
             {
                 foreach (Heir heir in Enum.GetValues<Heir>())
                 {

@@ -162,7 +162,7 @@ public sealed class StreamEngineTests : IDisposable
     }
 
     private StreamEngine Engine(string name, Func<StreamOptions, StreamOptions>? change = null) =>
-        new(CountFlow(), _broker, change is null ? Options(name) : change(Options(name)));
+        new(CountFlow(), _broker, change is null ? Options(name) : change(Options(name))) { LeavesGroup = true };
 
     private StreamOptions Options(string name) => new()
     {

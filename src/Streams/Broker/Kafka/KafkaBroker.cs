@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using Confluent.Kafka;
@@ -13,11 +14,12 @@ public sealed class KafkaBroker : Broker, IDisposable
 {
     private static readonly TimeSpan PropagationTurn = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>How long positions are asked for before the caller gets its turn back.</summary>
+    private static readonly TimeSpan PositionsTime = TimeSpan.FromSeconds(1);
+
     private readonly ILogger _logger;
-    private readonly IAdminClient _admin;
-    private readonly TaskCompletionSource<Error> _refused = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private volatile Error? _lastError;
-    private volatile bool _reached;
+    private readonly ConcurrentDictionary<string, Lazy<IConsumer<Ignore, Ignore>>> _positions = [];
+    private readonly KafkaAdmin _admin;
 
     /// <summary>A cluster; nothing is asked of it yet.</summary>
     /// <param name="options">Where it is and how to talk to it.</param>
@@ -28,26 +30,27 @@ public sealed class KafkaBroker : Broker, IDisposable
         ArgumentNullException.ThrowIfNull(options);
         Settings = new KafkaSettings(options);
         _logger = (logging ?? NullLoggerFactory.Instance).CreateLogger("KStreamSharp.Kafka");
-        _admin = Build(() => new AdminClientBuilder(Settings.Admin())
-            .SetLogHandler((_, message) => Heard(message))
-            .SetErrorHandler((_, error) =>
-            {
-                _lastError = error;
-                if (KafkaErrors.IsRefusal(error.Code))
-                {
-                    _refused.TrySetResult(error);
-                }
-            })
-            .Build());
+        _admin = new KafkaAdmin(this);
     }
 
     internal KafkaSettings Settings { get; }
 
     /// <summary>How long an answer may take before the cluster counts as out of reach; tests take less.</summary>
-    internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(20);
+    internal TimeSpan Patience
+    {
+        get => _admin.Patience;
+        init => _admin.Patience = value;
+    }
 
     /// <summary>Closes the connection of this object; engine instances must have ended before.</summary>
-    public void Dispose() => _admin.Dispose();
+    public void Dispose()
+    {
+        _admin.Dispose();
+        foreach (Lazy<IConsumer<Ignore, Ignore>> positions in _positions.Values)
+        {
+            positions.Value.Dispose();
+        }
+    }
 
     internal override TopicDescription? DescribeTopic(string topic)
     {
@@ -72,11 +75,11 @@ public sealed class KafkaBroker : Broker, IDisposable
     internal override void CreateTopic(TopicSpec topic)
     {
         TopicSpecification wanted = new() { Name = topic.Name, NumPartitions = topic.Partitions, ReplicationFactor = Settings.ReplicationFactor, Configs = ConfigsFor(topic.Cleanup) };
-        bool existed = Ask($"Topic '{topic.Name}' cannot be created", async () =>
+        bool existed = _admin.Ask($"Topic '{topic.Name}' cannot be created", async admin =>
         {
             try
             {
-                await _admin.CreateTopicsAsync([wanted], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
+                await admin.CreateTopicsAsync([wanted], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
                 return false;
             }
             catch (CreateTopicsException error) when (error.Results[0].Error.Code == ErrorCode.TopicAlreadyExists)
@@ -106,11 +109,11 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
     }
 
-    internal override void DeleteRecords(TopicPartition partition, long beforeOffset) => Ask($"Records of {partition} cannot be deleted", async () =>
+    internal override void DeleteRecords(TopicPartition partition, long beforeOffset) => _admin.Ask($"Records of {partition} cannot be deleted", async admin =>
     {
         try
         {
-            return await _admin.DeleteRecordsAsync([new(Client(partition), beforeOffset)], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
+            return await admin.DeleteRecordsAsync([new(Client(partition), beforeOffset)], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
         }
         catch (DeleteRecordsException error)
         {
@@ -125,49 +128,26 @@ public sealed class KafkaBroker : Broker, IDisposable
 
     internal override bool TryGetCommittedOffsets(string group, IReadOnlyList<TopicPartition> partitions, out long?[] offsets)
     {
-        List<TopicPartitionOffsetError> answers = Ask($"The positions of group '{group}' cannot be read", async () =>
-        {
-            try
-            {
-                List<ListConsumerGroupOffsetsResult> results = await _admin.ListConsumerGroupOffsetsAsync(
-                    [new(group, [.. partitions.Select(Client)])],
-                    new() { RequireStableOffsets = true, RequestTimeout = Patience }).ConfigureAwait(false);
-                return [.. results[0].Partitions.Select(entry => new TopicPartitionOffsetError(entry.TopicPartition, entry.Offset, entry.Error))];
-            }
-            catch (ListConsumerGroupOffsetsException error) when (error.Results[0].Error.Code is ErrorCode.NoError or ErrorCode.UnstableOffsetCommit)
-            {
-                return error.Results[0].Partitions;
-            }
-            catch (ListConsumerGroupOffsetsException error)
-            {
-                throw new KafkaException(error.Results[0].Error);
-            }
-        });
         offsets = new long?[partitions.Count];
-        bool isStable = true;
-        foreach (TopicPartitionOffsetError answer in answers)
+        try
         {
-            if (answer.Error.Code == ErrorCode.UnstableOffsetCommit)
-            {
-                isStable = false;
-                continue;
-            }
-
-            if (answer.Error.IsError)
-            {
-                throw Failure(new KafkaException(answer.Error), $"The position of group '{group}' for {answer.Topic}[{answer.Partition.Value}] cannot be read");
-            }
-
+            List<TopicPartitionOffset> answers = PositionsOf(group).Committed(partitions.Select(Client), PositionsTime);
             for (int i = 0; i < offsets.Length; i++)
             {
-                if (answer.Offset >= 0 && partitions[i].Topic == answer.Topic && partitions[i].Partition == answer.Partition.Value)
-                {
-                    offsets[i] = answer.Offset;
-                }
+                long offset = answers.Find(answer => answer.TopicPartition == Client(partitions[i]))?.Offset.Value ?? -1;
+                offsets[i] = offset >= 0 ? offset : null;
             }
-        }
 
-        return isStable && answers.Count > 0;
+            return true;
+        }
+        catch (KafkaException error)
+        {
+            Error cause = error is TopicPartitionOffsetException perPartition ? perPartition.Results.First(result => result.Error.IsError).Error : error.Error;
+            BrokerException translated = Failure(new KafkaException(cause), $"The positions of group '{group}' cannot be read");
+
+            // The client asks again by itself while a transaction is pending; that it ran out of time is all it says of one.
+            return translated.Consequence == Consequence.Stop ? throw translated : false;
+        }
     }
 
     internal override GroupMember JoinGroup(GroupOptions options) => new KafkaGroupMember(this, options);
@@ -232,11 +212,15 @@ public sealed class KafkaBroker : Broker, IDisposable
         _ => "",
     };
 
-    private Confluent.Kafka.Admin.TopicDescription? Find(string topic) => Ask<Confluent.Kafka.Admin.TopicDescription?>($"Topic '{topic}' cannot be described", async () =>
+    /// <summary>A client that asks for a group's positions, and is no member of it. Admin calls were seen not to find a coordinator again that had restarted.</summary>
+    private IConsumer<Ignore, Ignore> PositionsOf(string group) => _positions.GetOrAdd(group, name => new(() => Build(() =>
+        new ConsumerBuilder<Ignore, Ignore>(Settings.Positions(name)).SetLogHandler((_, message) => Heard(message)).SetErrorHandler((_, _) => { }).Build()))).Value;
+
+    private Confluent.Kafka.Admin.TopicDescription? Find(string topic) => _admin.Ask<Confluent.Kafka.Admin.TopicDescription?>($"Topic '{topic}' cannot be described", async admin =>
     {
         try
         {
-            DescribeTopicsResult result = await _admin.DescribeTopicsAsync(TopicCollection.OfTopicNames([topic]), new() { RequestTimeout = Patience }).ConfigureAwait(false);
+            DescribeTopicsResult result = await admin.DescribeTopicsAsync(TopicCollection.OfTopicNames([topic]), new() { RequestTimeout = Patience }).ConfigureAwait(false);
             return result.TopicDescriptions[0];
         }
         catch (DescribeTopicsException error)
@@ -246,11 +230,11 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
     });
 
-    private Dictionary<string, ConfigEntryResult> Configs(string topic) => Ask($"The settings of topic '{topic}' cannot be read", async () =>
+    private Dictionary<string, ConfigEntryResult> Configs(string topic) => _admin.Ask($"The settings of topic '{topic}' cannot be read", async admin =>
     {
         try
         {
-            List<DescribeConfigsResult> results = await _admin.DescribeConfigsAsync(
+            List<DescribeConfigsResult> results = await admin.DescribeConfigsAsync(
                 [new ConfigResource { Type = ResourceType.Topic, Name = topic }], new() { RequestTimeout = Patience }).ConfigureAwait(false);
             return results[0].Entries;
         }
@@ -272,11 +256,11 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
     }
 
-    private long OffsetOf(TopicPartition partition, OffsetSpec spec, IsolationLevel isolation) => Ask($"The offsets of {partition} cannot be read", async () =>
+    private long OffsetOf(TopicPartition partition, OffsetSpec spec, IsolationLevel isolation) => _admin.Ask($"The offsets of {partition} cannot be read", async admin =>
     {
         try
         {
-            ListOffsetsResult result = await _admin.ListOffsetsAsync(
+            ListOffsetsResult result = await admin.ListOffsetsAsync(
                 [new() { TopicPartition = Client(partition), OffsetSpec = spec }],
                 new ListOffsetsOptions { IsolationLevel = isolation, RequestTimeout = Patience }).ConfigureAwait(false);
             return result.ResultInfos[0].TopicPartitionOffsetError.Offset.Value;
@@ -287,35 +271,5 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
     });
 
-    private T Ask<T>(string failure, Func<Task<T>> question)
-    {
-        Task<T> answer = question();
-        if (Task.WaitAny(answer, _refused.Task) == 1 && !answer.IsCompletedSuccessfully)
-        {
-            throw new BrokerException(
-                Consequence.Stop, $"Kafka at {Settings.BootstrapServers} refuses the connection: {Describe(_refused.Task.Result)}. Check the security settings (KafkaOptions.Settings).");
-        }
-
-        try
-        {
-            T result = answer.GetAwaiter().GetResult();
-            _reached = true;
-            return result;
-        }
-        catch (KafkaException error)
-        {
-            BrokerException translated = Failure(error, failure);
-            if (translated.Consequence == Consequence.Retry && !_reached)
-            {
-                throw new BrokerException(
-                    Consequence.Stop,
-                    $"No broker answers at {Settings.BootstrapServers} within {Patience.TotalSeconds:0} s{(_lastError is { } last ? $": {Describe(last)}" : "")}. Check the address, and that the broker runs.",
-                    error);
-            }
-
-            throw translated;
-        }
-    }
-
-    private string Describe(Error error) => $"{Settings.Redact(error.Reason).TrimEnd('.')} ({error.Code})";
+    internal string Describe(Error error) => $"{Settings.Redact(error.Reason).TrimEnd('.')} ({error.Code})";
 }

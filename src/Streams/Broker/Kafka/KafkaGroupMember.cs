@@ -18,9 +18,7 @@ internal sealed class KafkaGroupMember : GroupMember
     private readonly Thread _thread;
     private readonly object _gate = new();
     private readonly Lock _inUse = new();
-    private readonly Queue<GroupEvent> _events = [];
-    private readonly HashSet<int> _owned = [];
-    private readonly HashSet<int> _revoking = [];
+    private readonly GroupNews _news = new();
     private BrokerException? _failure;
     private long _polledAt;
     private bool _started;
@@ -78,7 +76,7 @@ internal sealed class KafkaGroupMember : GroupMember
                 _thread.Start();
             }
 
-            return _events.TryDequeue(out GroupEvent? next) ? next : null;
+            return _closing ? null : _news.Next();
         }
     }
 
@@ -86,11 +84,11 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         lock (_gate)
         {
-            int[] released = [.. partitions.Where(_revoking.Contains)];
+            int[] released = [.. partitions.Where(_news.Revoking.Contains)];
             if (released.Length > 0)
             {
                 _options.Voided(released);
-                _revoking.ExceptWith(released);
+                _news.Release(released);
                 Monitor.PulseAll(_gate);
             }
         }
@@ -113,7 +111,6 @@ internal sealed class KafkaGroupMember : GroupMember
 
             _closing = true;
             _leaving = leave;
-            _events.Clear();
             Monitor.PulseAll(_gate);
             if (!_started)
             {
@@ -145,7 +142,7 @@ internal sealed class KafkaGroupMember : GroupMember
                 {
                     Serve(Turn);
                 }
-                while (_owned.Count > 0 && Stopwatch.GetElapsedTime(began) < LeavePatience / 2);
+                while (_news.Owned.Count > 0 && Stopwatch.GetElapsedTime(began) < LeavePatience / 2);
                 Serve(Turn);
             }
 
@@ -204,7 +201,7 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         lock (_gate)
         {
-            _options.Voided([.. _owned]);
+            _options.Voided([.. _news.Owned]);
             _failure ??= error.Error.Code == ErrorCode.FencedInstanceId
                 ? new(Consequence.Stop, $"Another member of group '{_options.Group}' uses instance id '{_options.InstanceId}'. Give each instance an id of its own (InstanceId, --instance-id).", error)
                 : new(Consequence.Stop, _broker.Failure(error, $"This instance cannot be a member of group '{_options.Group}', which shares out topic '{_options.Topic}'").Message, error);
@@ -216,12 +213,7 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         lock (_gate)
         {
-            int[] assigned = [.. partitions.Select(partition => partition.Partition.Value).Order()];
-            _owned.UnionWith(assigned);
-            if (assigned.Length > 0)
-            {
-                _events.Enqueue(new(GroupEventKind.Assigned, assigned));
-            }
+            _news.Owned.UnionWith(partitions.Select(partition => partition.Partition.Value));
         }
 
         // What the topic says is read elsewhere, by everyone; here only its partitions matter.
@@ -232,21 +224,19 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         lock (_gate)
         {
-            if (!_closing && partitions.Length > 0)
+            if (!_closing)
             {
-                _revoking.UnionWith(partitions);
-                _events.Enqueue(new(GroupEventKind.Revoking, partitions));
+                _news.Revoking.UnionWith(partitions);
+                _news.Release(_news.RevokingUntold);
                 long began = Stopwatch.GetTimestamp();
-                while (_revoking.Count > 0 && !_closing && _options.RevocationBudget - Stopwatch.GetElapsedTime(began) is { Ticks: > 0 } left)
+                while (_news.Revoking.Count > 0 && !_closing && _options.RevocationBudget - Stopwatch.GetElapsedTime(began) is { Ticks: > 0 } left)
                 {
                     Monitor.Wait(_gate, left);
                 }
-
-                _revoking.Clear();
             }
 
             _options.Voided(partitions);
-            _owned.ExceptWith(partitions);
+            _news.Take(partitions);
         }
     }
 
@@ -255,11 +245,7 @@ internal sealed class KafkaGroupMember : GroupMember
         lock (_gate)
         {
             _options.Voided(partitions);
-            _owned.ExceptWith(partitions);
-            if (!_closing && partitions.Length > 0)
-            {
-                _events.Enqueue(new(GroupEventKind.Lost, partitions));
-            }
+            _news.Take(partitions);
         }
     }
 }

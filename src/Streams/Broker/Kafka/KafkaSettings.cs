@@ -107,6 +107,15 @@ internal sealed class KafkaSettings
             ["allow.auto.create.topics"] = "false",
         }));
 
+    /// <summary>Read committed: positions of a pending transaction are waited for.</summary>
+    public ConsumerConfig Positions(string group) => new(Merge([], new()
+    {
+        ["group.id"] = group,
+        ["enable.auto.commit"] = "false",
+        ["isolation.level"] = "read_committed",
+        ["allow.auto.create.topics"] = "false",
+    }));
+
     public ConsumerConfig Member(GroupOptions group)
     {
         Dictionary<string, string> settings = new()

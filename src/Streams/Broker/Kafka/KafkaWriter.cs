@@ -20,6 +20,7 @@ internal sealed class KafkaWriter : TransactionalWriter
     private Dictionary<TopicPartition, long> _last = [];
     private Dictionary<TopicPartition, long> _committed = [];
     private bool _failed;
+    private bool _lostAll;
     private int _sincePoll;
 
     public KafkaWriter(KafkaBroker broker, string transactionalId, TimeSpan transactionTimeout)
@@ -29,16 +30,22 @@ internal sealed class KafkaWriter : TransactionalWriter
         _delivered = Delivered;
         _producer = broker.Build(() => new ProducerBuilder<byte[]?, byte[]?>(broker.Settings.Writer(transactionalId, transactionTimeout))
             .SetLogHandler((_, message) => broker.Heard(message))
-            .SetErrorHandler((_, _) => { })
+            .SetErrorHandler((_, error) => _lostAll |= error.Code == ErrorCode.Local_AllBrokersDown)
             .SetKeySerializer(Serializers.ByteArray!)
             .SetValueSerializer(Serializers.ByteArray!)
             .Build());
     }
 
-    public override void Initialize() => Call("initialized", () => _producer.InitTransactions(CallTime));
+    public override void Initialize()
+    {
+        Call("initialized", () => _producer.InitTransactions(CallTime));
+        _producer.Poll(TimeSpan.Zero);
+        _lostAll = false;
+    }
 
     public override void Begin()
     {
+        CheckCoordinator();
         _last.Clear();
         _failed = false;
         Call("begun", _producer.BeginTransaction);
@@ -56,6 +63,7 @@ internal sealed class KafkaWriter : TransactionalWriter
 
     public override void SendOffsets(string group, IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
     {
+        CheckCoordinator();
         Call($"given the positions of group '{group}'", () => _producer.SendOffsetsToTransaction(
             positions.Select(position => new TopicPartitionOffset(KafkaBroker.Client(position.Key), position.Value)),
             KafkaGroupMetadata.Write(group, token),
@@ -92,6 +100,19 @@ internal sealed class KafkaWriter : TransactionalWriter
     public override long LastOffset(TopicPartition partition) => _committed[partition];
 
     public override void Dispose() => _producer.Dispose();
+
+    /// <summary>
+    /// librdkafka waits for minutes, whatever the time given, for a group coordinator that was missing in the metadata while
+    /// it restarted (its issue 5511). With several brokers it finds out; after all of them were gone a new client is needed.
+    /// </summary>
+    private void CheckCoordinator()
+    {
+        _producer.Poll(TimeSpan.Zero);
+        if (_lostAll)
+        {
+            throw new BrokerException(Consequence.NewWriter, $"The writer of '{_id}' had lost every broker");
+        }
+    }
 
     private void Delivered(DeliveryReport<byte[]?, byte[]?> report)
     {
