@@ -23,13 +23,10 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     /// <summary>One bounded turn; true when something was read.</summary>
     public bool Step()
     {
+        _reader ??= TryOpen();
         if (_reader is null)
         {
-            _reader = parts.Broker.CreateReader(readCommitted: true);
-            foreach (TopicPartition partition in Partitions())
-            {
-                _reader.Assign(partition, parts.Broker.StartOffset(partition));
-            }
+            return false;
         }
 
         bool read = false;
@@ -96,6 +93,31 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
         value[0] = Version;
         System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(value[1..], run);
         place.Append(new(InternalTopics.Shards(place.App), place.Shard), new(now, DoneKey, true, value, true, Headers.Empty));
+    }
+
+    /// <summary>Null while the broker does not answer for a partition yet: the topic may just have been made.</summary>
+    private Reader? TryOpen()
+    {
+        Reader reader = parts.Broker.CreateReader(readCommitted: true);
+        try
+        {
+            foreach (TopicPartition partition in Partitions())
+            {
+                reader.Assign(partition, parts.Broker.StartOffset(partition));
+            }
+
+            return reader;
+        }
+        catch (BrokerException error)
+        {
+            reader.Dispose();
+            if (error.Consequence != Consequence.Retry)
+            {
+                throw;
+            }
+
+            return null;
+        }
     }
 
     private static (long Run, IReadOnlyDictionary<TopicPartition, long> Ends) ReadRun(ReadOnlySpan<byte> value)
