@@ -12,6 +12,7 @@ internal sealed class FlightsFlow : ILoadableFlow
 {
     private const int DefaultSpeed = 180;
     private const int DefaultPartitions = 4;
+    private const string DefaultName = "flights";
 
     private readonly Option<string?> _data = new("--data")
     {
@@ -28,13 +29,13 @@ internal sealed class FlightsFlow : ILoadableFlow
         HelpName = "FILE",
     };
 
-    private readonly Option<string> _input = new("--input") { Description = "the topic of the flights", HelpName = "TOPIC", DefaultValueFactory = _ => "flights" };
+    private readonly Option<string> _input = new("--input") { Description = "the topic of the flights", HelpName = "TOPIC", DefaultValueFactory = _ => DefaultName };
 
     private readonly Option<string> _output = new("--output")
     {
         Description = "the name before those of the topics that are written: NAME-summary, NAME-airlines and so on",
         HelpName = "NAME",
-        DefaultValueFactory = _ => "flights",
+        DefaultValueFactory = _ => DefaultName,
     };
 
     private readonly Option<int?> _partitions = FlowOptions.WholeNumber("--partitions", "N", "partitions of topics that are made", 10_000, DefaultPartitions);
@@ -195,16 +196,17 @@ internal sealed class FlightsFlow : ILoadableFlow
 
     private void PrepareTopics(FlowRun run)
     {
-        const string Fix = "Fill it first: load flights --kafka HOST:PORT.";
+        string topic = Flights(run.Arguments).Name;
+        string fix = $"Fill it first: load flights --kafka HOST:PORT{(topic == DefaultName ? "" : $" --input {topic}")}.";
         if (run.Arguments.Value(_data) is not null || run.Arguments.Value(_speed) is not null)
         {
             throw new UsageException("--data and --speed are for the replay without Kafka. On Kafka a run reads the topic: fill it by load flights --kafka HOST:PORT --data FILE.");
         }
 
-        int partitions = run.RequireTopic(Flights(run.Arguments).Name, Fix);
+        int partitions = run.RequireTopic(topic, fix);
         if (!run.Arguments.Options.UntilEnd)
         {
-            run.RequireTopic(PlaneRow.Topic.Name, Fix);
+            run.RequireTopic(PlaneRow.Topic.Name, fix);
         }
 
         run.CreateOutputs(partitions);
