@@ -111,7 +111,7 @@ internal sealed class HostCommands
         {
             if (result.Tokens is [{ Value: { } text }] && !choices.Contains(text))
             {
-                result.AddError($"{name} '{text}': it is {string.Join(" or ", choices)}.");
+                result.AddError($"{name} '{text}': {string.Join(" or ", choices)} is needed.");
             }
         });
         return option;

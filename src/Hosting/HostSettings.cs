@@ -167,7 +167,7 @@ internal sealed partial class HostSettings
         }
         catch (InvalidDataException error)
         {
-            throw new UsageException($"{error.Message} {error.InnerException?.Message}".TrimEnd(), error);
+            throw new UsageException($"{error.Message} {error.GetBaseException().Message}", error);
         }
     }
 
@@ -197,7 +197,7 @@ internal sealed partial class HostSettings
     {
         "exactly-once" => Guarantee.ExactlyOnce,
         "at-least-once" => Guarantee.AtLeastOnce,
-        _ => throw new FormatException("it is exactly-once or at-least-once."),
+        _ => throw new FormatException("exactly-once or at-least-once is needed."),
     };
 
     private sealed record Setting(

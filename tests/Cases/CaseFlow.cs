@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using static KStreamSharp.Tests.Cases.Logics;
 
@@ -15,15 +16,21 @@ internal sealed class CaseFlow
     private readonly JsonObject _config;
     private readonly LogicSettings _settings;
     private readonly string _step;
+    private int _run;
 
     public CaseFlow(JsonObject @case, LogicSettings settings)
     {
         _settings = settings;
         _config = settings.Config;
         Operator = Text(@case["operator"]);
-        IsKeyed = Keyed.Contains(Operator);
+        List<JsonObject> items = [.. Items(@case["input"]!.AsArray())];
+        IsKeyed = Keyed.Contains(Operator) || items.Exists(item => item["key"] is not null);
         _step = _config["step_id"] is { } step ? Text(step) : "op";
-        Sides = _config["sides"] is { } sides ? (int)Int(sides) : 1;
+
+        // A join_state has one side more, which always has a value: without any there would be no key, and no row of nulls.
+        Sides = Operator == "join_state" ? _config["seen"]!.AsArray().Count + 1
+            : _config["sides"] is { } sides ? (int)Int(sides)
+            : items.Select(item => item["side"] is { } side ? (int)Int(side) : 0).Append(0).Max() + 1;
     }
 
     public string Operator { get; }
@@ -34,6 +41,9 @@ internal sealed class CaseFlow
 
     /// <summary>Whether items pass a topic of the engine on their way, which they do when they are committed.</summary>
     public bool Crosses => Operator is "redistribute" or "count_final";
+
+    /// <summary>Whether the outputs have keys.</summary>
+    public bool EmitsKeys => (IsKeyed && Operator != "key_rm") || Operator is "key_on" or "count_final";
 
     public Dictionary<string, JsonNode?> External { get; } = [];
 
@@ -47,16 +57,25 @@ internal sealed class CaseFlow
 
     public static string InputName(int side, int run) => $"in-{side}-{run}";
 
+    public static string OutputName(string stream, int run) => $"{stream}-{run}";
+
+    /// <summary>The flow of a run: what an earlier one had not processed when it was aborted is not read again.</summary>
     public Dataflow Build(int run)
     {
+        _run = run;
+        if (Sides < 1)
+        {
+            throw new FlowException($"Step '{_step}' has no upstream.");
+        }
+
         Dataflow flow = new(_config["flow_id"] is { } id ? Text(id) : "case");
         if (IsKeyed)
         {
-            BuildKeyed([.. Enumerable.Range(0, Sides).Select(side => flow.Input($"in{side}", Pairs(InputName(side, run))))]);
+            BuildKeyed([.. Enumerable.Range(0, Sides).Select(side => flow.Input($"case-in{side}", Pairs(InputName(side, run))))]);
         }
         else
         {
-            BuildPlain([.. Enumerable.Range(0, Sides).Select(side => flow.Input($"in{side}", Values(InputName(side, run))))]);
+            BuildPlain([.. Enumerable.Range(0, Sides).Select(side => flow.Input($"case-in{side}", Values(InputName(side, run))))]);
         }
 
         return flow;
@@ -76,7 +95,7 @@ internal sealed class CaseFlow
                 Out(input.Filter(_step, x => Test(Logic, x)));
                 break;
             case "filter_map":
-                Out(input.FilterMap(_step, x => Map(Logic, x)).Map("nullable", x => (JsonNode?)x));
+                Out(input.FilterMap(_step, x => Map(Logic, x)).Map("case-null", x => (JsonNode?)x));
                 break;
             case "flat_map":
                 Out(input.FlatMap(_step, x => FlatMap(Logic, x)));
@@ -85,12 +104,12 @@ internal sealed class CaseFlow
                 Out(input.FlatMapBatch(_step, batch => FlatMapBatch(Logic, batch)));
                 break;
             case "flatten":
-                Out(input.Map("lists", x => x!.AsArray().Select(Copy).ToArray()).Flatten(_step));
+                Out(input.Map("case-lists", x => x!.AsArray().Select(Copy).ToArray()).Flatten(_step));
                 break;
             case "branch":
                 (Stream<JsonNode?> trues, Stream<JsonNode?> falses) = input.Branch(_step, x => Test(Logic, x));
-                trues.Output("trues", Values("trues"));
-                falses.Output("falses", Values("falses"));
+                trues.Output("case-trues", Values(OutputName("trues", _run)));
+                falses.Output("case-falses", Values(OutputName("falses", _run)));
                 break;
             case "merge":
                 Out(input.Merge(_step, inputs.AsSpan(1)));
@@ -98,21 +117,20 @@ internal sealed class CaseFlow
             case "redistribute":
                 Out(input.Redistribute(_step));
                 break;
-            case "inspect" or "inspect_debug":
+            case "inspect":
                 Out(input.Inspect(_step, (step, item) => Inspected.Add((step, Copy(item)))));
                 break;
             case "raises":
                 input.Raises(_step);
                 break;
             case "key_on":
-                Out(input.KeyOn(_step, x => Text(Map(Logic, x))));
+                Out(input.KeyOn(_step, x => Key(Logic, x)));
                 break;
             case "count_final":
-                Out(input.CountFinal(_step, x => Text(Map(_config["key"] is { } key ? Text(key) : "identity", x))).MapValue("json", count => (JsonNode?)count));
+                Out(input.CountFinal(_step, x => Key(_config["key"] is { } key ? Text(key) : "identity", x)).MapValue("case-json", count => (JsonNode?)count));
                 break;
             case "enrich_cached":
-                TimeSpan? ttl = _config["ttl_ms"] is { } ms && ms.GetValueKind() == System.Text.Json.JsonValueKind.Number ? TimeSpan.FromMilliseconds((double)Number(ms)) : null;
-                Out(input.EnrichCached<string, JsonNode?, JsonNode?>(_step, Lookup, (cache, item) => Copy(cache.Get(Text(item))), ttl));
+                Out(input.EnrichCached<string, JsonNode?, JsonNode?>(_step, Lookup, (cache, item) => Copy(cache.Get(Text(item))), Milliseconds("ttl_ms")));
                 break;
             case "execution_resume" or "output" or "input":
                 Out(input);
@@ -137,10 +155,33 @@ internal sealed class CaseFlow
                 Out(input.FlatMapValue(_step, x => FlatMap(Logic, x)));
                 break;
             case "filter_map_value":
-                Out(input.FilterMapValue(_step, x => Map(Logic, x)).MapValue("nullable", x => (JsonNode?)x));
+                Out(input.FilterMapValue(_step, x => Map(Logic, x)).MapValue("case-null", x => (JsonNode?)x));
                 break;
             case "key_rm":
                 Out(input.KeyRemove(_step));
+                break;
+            case "filter":
+                Out(input.Filter(_step, (key, x) => Test(Logic, Row(key, x))));
+                break;
+            case "branch":
+                (KeyedStream<string, JsonNode?> trues, KeyedStream<string, JsonNode?> falses) = input.Branch(_step, (key, x) => Test(Logic, Row(key, x)));
+                trues.Output("case-trues", Pairs(OutputName("trues", _run)));
+                falses.Output("case-falses", Pairs(OutputName("falses", _run)));
+                break;
+            case "merge":
+                Out(input.Merge(_step, inputs.AsSpan(1)));
+                break;
+            case "redistribute":
+                Out(input.Map("case-pairs", (key, x) => Row(key, x)).Redistribute(_step).KeyOn("case-keys", pair => Text(pair![0])).MapValue("case-values", pair => Copy(pair![1])));
+                break;
+            case "inspect":
+                Out(input.Inspect(_step, (step, key, x) => Inspected.Add((step, Row(key, x)))));
+                break;
+            case "raises":
+                input.Raises(_step);
+                break;
+            case "execution_resume" or "output" or "input":
+                Out(input);
                 break;
             case "stateful":
                 Out(input.Stateful(_step, () => new CaseItemLogic(Logic, _settings)));
@@ -167,9 +208,8 @@ internal sealed class CaseFlow
                 Out(input.MinFinal(_step, By()));
                 break;
             case "collect":
-                TimeSpan timeout = _config["timeout_ms"] is { } ms && ms.GetValueKind() == System.Text.Json.JsonValueKind.Number ? TimeSpan.FromMilliseconds((double)Number(ms)) : TimeSpan.MaxValue;
-                int size = _config["max_size"] is { } max && max.GetValueKind() == System.Text.Json.JsonValueKind.Number ? (int)Int(max) : int.MaxValue;
-                Out(input.Collect(_step, timeout, size).MapValue("json", list => (JsonNode?)Logics.Array(list)));
+                int size = Is(_config["max_size"], JsonValueKind.Number) ? (int)Int(_config["max_size"]) : int.MaxValue;
+                Out(input.Collect(_step, Milliseconds("timeout_ms") ?? TimeSpan.MaxValue, size).MapValue("case-json", list => (JsonNode?)Logics.Array(list)));
                 break;
             case "join" or "join_state":
                 BuildJoin(inputs);
@@ -194,36 +234,34 @@ internal sealed class CaseFlow
         KeyedStream<string, JsonNode?> first = sides[0];
         KeyedStream<string, JsonNode?> rows = (emit, sides.Length) switch
         {
-            ("complete", 2) => first.Join(_step, sides[1], insert).MapValue("row", row => Row(row.Item1, row.Item2)),
-            ("complete", 3) => first.Join(_step, sides[1], sides[2], insert).MapValue("row", row => Row(row.Item1, row.Item2, row.Item3)),
-            ("complete", 4) => first.Join(_step, sides[1], sides[2], sides[3], insert).MapValue("row", row => Row(row.Item1, row.Item2, row.Item3, row.Item4)),
-            ("complete", _) => first.Join(_step, sides[1..], insert).MapValue("row", row => Row([.. row])),
-            ("final", 2) => first.JoinFinal(_step, sides[1], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value)),
-            ("final", 3) => first.JoinFinal(_step, sides[1], sides[2], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value)),
-            ("final", 4) => first.JoinFinal(_step, sides[1], sides[2], sides[3], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value, row.Item4.Value)),
-            ("final", _) => first.JoinFinal(_step, sides[1..], insert).MapValue("row", row => Row([.. row.Select(side => side.Value)])),
-            ("running", 2) => first.JoinRunning(_step, sides[1], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value)),
-            ("running", 3) => first.JoinRunning(_step, sides[1], sides[2], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value)),
-            ("running", 4) => first.JoinRunning(_step, sides[1], sides[2], sides[3], insert).MapValue("row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value, row.Item4.Value)),
-            ("running", _) => first.JoinRunning(_step, sides[1..], insert).MapValue("row", row => Row([.. row.Select(side => side.Value)])),
+            ("complete", 2) => first.Join(_step, sides[1], insert).MapValue("case-row", row => Row(row.Item1, row.Item2)),
+            ("complete", 3) => first.Join(_step, sides[1], sides[2], insert).MapValue("case-row", row => Row(row.Item1, row.Item2, row.Item3)),
+            ("complete", 4) => first.Join(_step, sides[1], sides[2], sides[3], insert).MapValue("case-row", row => Row(row.Item1, row.Item2, row.Item3, row.Item4)),
+            ("complete", _) => first.Join(_step, sides[1..], insert).MapValue("case-row", row => Row([.. row])),
+            ("final", 2) => first.JoinFinal(_step, sides[1], insert).MapValue("case-row", row => Row(row.Item1.Value, row.Item2.Value)),
+            ("final", 3) => first.JoinFinal(_step, sides[1], sides[2], insert).MapValue("case-row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value)),
+            ("final", 4) => first.JoinFinal(_step, sides[1], sides[2], sides[3], insert).MapValue("case-row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value, row.Item4.Value)),
+            ("final", _) => first.JoinFinal(_step, sides[1..], insert).MapValue("case-row", row => Row([.. row.Select(side => side.Value)])),
+            ("running", 2) => first.JoinRunning(_step, sides[1], insert).MapValue("case-row", row => Row(row.Item1.Value, row.Item2.Value)),
+            ("running", 3) => first.JoinRunning(_step, sides[1], sides[2], insert).MapValue("case-row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value)),
+            ("running", 4) => first.JoinRunning(_step, sides[1], sides[2], sides[3], insert).MapValue("case-row", row => Row(row.Item1.Value, row.Item2.Value, row.Item3.Value, row.Item4.Value)),
+            ("running", _) => first.JoinRunning(_step, sides[1..], insert).MapValue("case-row", row => Row([.. row.Select(side => side.Value)])),
             _ => throw new FlowException($"Step '{_step}' has no emit mode '{emit}'."),
         };
-        Out(rows);
+        Out(state ? rows.MapValue("case-sides", row => Row([.. row!.AsArray().SkipLast(1)])) : rows);
     }
+
+    private TimeSpan? Milliseconds(string setting) => Is(_config[setting], JsonValueKind.Number) ? TimeSpan.FromMilliseconds((double)Number(_config[setting])) : null;
+
+    private static IEnumerable<JsonObject> Items(JsonArray input) =>
+        input.OfType<JsonObject>().SelectMany(entry => entry["batch"] is JsonArray batch ? Items(batch) : entry.ContainsKey("value") ? [entry] : []);
 
     private static JsonNode? Row(params JsonNode?[] values) => Logics.Array(values);
 
     private Comparer<JsonNode?> By()
     {
         string by = _config["by"] is { } name ? Text(name) : "identity";
-        return Comparer<JsonNode?>.Create((x, y) =>
-        {
-            JsonNode? left = by == "identity" ? x : x![by];
-            JsonNode? right = by == "identity" ? y : y![by];
-            return left!.GetValueKind() == System.Text.Json.JsonValueKind.Number
-                ? Number(left).CompareTo(Number(right))
-                : string.CompareOrdinal(Text(left), Text(right));
-        });
+        return Comparer<JsonNode?>.Create((x, y) => by == "identity" ? Compare(x, y) : Compare(x![by], y![by]));
     }
 
     private JsonNode? Lookup(string key)
@@ -232,7 +270,7 @@ internal sealed class CaseFlow
         return Copy(External.GetValueOrDefault(key));
     }
 
-    private static void Out(Stream<JsonNode?> stream) => stream.Output("out", Values("out"));
+    private void Out(Stream<JsonNode?> stream) => stream.Output("case-out", Values(OutputName("out", _run)));
 
-    private static void Out(KeyedStream<string, JsonNode?> stream) => stream.Output("out", Pairs("out"));
+    private void Out(KeyedStream<string, JsonNode?> stream) => stream.Output("case-out", Pairs(OutputName("out", _run)));
 }

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace KStreamSharp.Tests.Cases;
@@ -5,35 +7,32 @@ namespace KStreamSharp.Tests.Cases;
 /// <summary>The named functions of a case file, over JSON values.</summary>
 internal static class Logics
 {
+    /// <summary>Functions; a predicate is one that gives a boolean, one to a sequence gives a list.</summary>
     public static JsonNode? Map(string logic, JsonNode? x) => logic switch
     {
-        "add_one" => Int(x) + 1,
+        "add_one" => Number(x) + 1,
         "identity" => Copy(x),
-        "null_if_odd_else_plus_one" => IsOdd(x) ? null : Int(x) + 1,
+        "null_if_odd_else_plus_one" => IsOdd(x) ? null : Number(x) + 1,
         "null_if_odd_else_same" => IsOdd(x) ? null : Copy(x),
-        "to_string" => Text(x),
-        _ => throw Unknown(logic),
-    };
-
-    public static bool Test(string logic, JsonNode? x) => logic switch
-    {
+        "to_string" => decimal.Truncate(Number(x)) == Number(x) ? decimal.Truncate(Number(x)).ToString(CultureInfo.InvariantCulture) : throw Wrong(x, "integer"),
         "is_odd" => IsOdd(x),
-        "is_int" => x is JsonValue value && value.GetValueKind() == System.Text.Json.JsonValueKind.Number && Number(x) == decimal.Truncate(Number(x)),
+        "is_int" => Is(x, JsonValueKind.Number) && Number(x) == decimal.Truncate(Number(x)),
+        "split_words" => Array(Words(x)),
+        "repeat_first_second_times" => Array(Repeat(x)),
         _ => throw Unknown(logic),
     };
 
-    public static IEnumerable<JsonNode?> FlatMap(string logic, JsonNode? x)
+    public static bool Test(string logic, JsonNode? x) =>
+        Map(logic, x) is JsonValue made && made.TryGetValue(out bool answer) ? answer : throw new InvalidOperationException($"'{logic}' gives no boolean");
+
+    public static string Key(string logic, JsonNode? x) => Map(logic, x) is { } key && Is(key, JsonValueKind.String) ? Text(key) : throw Wrong(x, "string key");
+
+    public static IEnumerable<JsonNode?> FlatMap(string logic, JsonNode? x) => logic switch
     {
-        switch (logic)
-        {
-            case "split_words":
-                return Words(x);
-            case "repeat_first_second_times":
-                return Enumerable.Range(0, (int)Int(x![1])).Select(_ => Copy(x[0]));
-            default:
-                throw Unknown(logic);
-        }
-    }
+        "split_words" => Words(x),
+        "repeat_first_second_times" => Repeat(x),
+        _ => Map(logic, x) is JsonArray list ? list.Select(Copy) : throw new InvalidOperationException($"'{logic}' gives no sequence"),
+    };
 
     public static IEnumerable<JsonNode?> FlatMapBatch(string logic, IReadOnlyList<JsonNode?> batch) => logic switch
     {
@@ -47,13 +46,13 @@ internal static class Logics
         switch (logic)
         {
             case "running_sum":
-                state = (state is null ? 0 : Number(state)) + Number(v);
+                state = Add(state ?? 0, v);
                 return Copy(state);
             case "running_count":
                 state = (state is null ? 0 : Int(state)) + 1;
                 return Copy(state);
             case "running_max":
-                state = Math.Max(state is null ? 0 : Number(state), Number(v));
+                state = Larger(state ?? 0, v);
                 return Copy(state);
             case "running_mean_test":
                 JsonArray list = Appended(state, v);
@@ -87,7 +86,7 @@ internal static class Logics
         switch (logic)
         {
             case "emit_if_larger_than_previous":
-                bool larger = state is null || Number(v) > Number(state);
+                bool larger = state is null || Compare(v, state) > 0;
                 state = Copy(v);
                 return larger ? [Copy(v)] : [];
             case "repeat_by_position":
@@ -96,7 +95,7 @@ internal static class Logics
                 return Enumerable.Range(0, (int)n + 1).Select(_ => Copy(v));
             case "gather_until_end":
                 JsonArray list = Appended(state, v);
-                bool end = v is JsonValue && v.GetValueKind() == System.Text.Json.JsonValueKind.String && Text(v) == "end";
+                bool end = IsText(v, "end");
                 state = end ? null : list;
                 return end ? [list] : [];
             default:
@@ -113,16 +112,16 @@ internal static class Logics
 
     public static JsonNode? Fold(string logic, JsonNode? acc, JsonNode? v) => logic switch
     {
-        "max_from_0" => Math.Max(Number(acc), Number(v)),
-        "sum_from_0" => Number(acc) + Number(v),
+        "max_from_0" => Larger(acc, v),
+        "sum_from_0" => Add(acc, v),
         "append_list" => Appended(acc, v),
         _ => throw Unknown(logic),
     };
 
     public static JsonNode? Reduce(string logic, JsonNode? a, JsonNode? b) => logic switch
     {
-        "max" => Number(a) >= Number(b) ? Copy(a) : Copy(b),
-        "sum" => Number(a) + Number(b),
+        "max" => Larger(a, b),
+        "sum" => Add(a, b),
         _ => throw Unknown(logic),
     };
 
@@ -130,20 +129,34 @@ internal static class Logics
 
     public static long Int(JsonNode? node) => (long)Number(node);
 
-    public static decimal Number(JsonNode? node) => node is JsonValue value && value.GetValueKind() == System.Text.Json.JsonValueKind.Number
-        ? decimal.Parse(value.ToJsonString(), System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture)
-        : throw new InvalidOperationException($"{node?.ToJsonString() ?? "null"} is no number");
+    public static decimal Number(JsonNode? node) => Is(node, JsonValueKind.Number)
+        ? decimal.Parse(node!.ToJsonString(), NumberStyles.Float, CultureInfo.InvariantCulture)
+        : throw Wrong(node, "number");
 
-    public static string Text(JsonNode? node) => node is JsonValue value && value.GetValueKind() == System.Text.Json.JsonValueKind.String ? value.GetValue<string>() : node!.ToJsonString();
+    public static string Text(JsonNode? node) => Is(node, JsonValueKind.String) ? node!.GetValue<string>() : throw Wrong(node, "text");
+
+    public static bool Is(JsonNode? node, JsonValueKind kind) => node is not null && node.GetValueKind() == kind;
+
+    public static bool IsText(JsonNode? node, string text) => Is(node, JsonValueKind.String) && Text(node) == text;
+
+    public static int Compare(JsonNode? x, JsonNode? y) => Is(x, JsonValueKind.String) ? string.CompareOrdinal(Text(x), Text(y)) : Number(x).CompareTo(Number(y));
 
     public static JsonArray Array(params IEnumerable<JsonNode?> items) => new([.. items.Select(Copy)]);
 
     public static Exception Unknown(string logic) => new NotSupportedException($"no logic '{logic}'");
 
-    private static bool IsOdd(JsonNode? x) => Int(x) % 2 != 0;
+    private static bool IsOdd(JsonNode? x) => Is(x, JsonValueKind.Number) && Number(x) % 2 != 0;
+
+    private static JsonNode? Larger(JsonNode? x, JsonNode? y) => Copy(Compare(x, y) >= 0 ? x : y);
+
+    private static JsonNode Add(JsonNode? x, JsonNode? y) => Is(x, JsonValueKind.String) ? Text(x) + Text(y) : Number(x) + Number(y);
 
     private static IEnumerable<JsonNode?> Words(JsonNode? x) =>
         Text(x).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(word => (JsonNode?)word);
+
+    private static IEnumerable<JsonNode?> Repeat(JsonNode? x) => Enumerable.Range(0, Math.Max(0, (int)Int(x![1]))).Select(_ => Copy(x[0]));
+
+    private static InvalidOperationException Wrong(JsonNode? node, string wanted) => new($"{node?.ToJsonString() ?? "null"} is no {wanted}");
 
     private static JsonArray Appended(JsonNode? list, JsonNode? v) => Array([.. list?.AsArray() ?? [], v]);
 

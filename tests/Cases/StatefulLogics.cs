@@ -21,6 +21,7 @@ internal sealed class CaseItemLogic(string logic, LogicSettings settings) : Stat
     };
 
     private DateTimeOffset? _time;
+    private string _key = "";
 
     private bool IsTimer => logic is "timer" or "timer_or_stop";
 
@@ -38,7 +39,7 @@ internal sealed class CaseItemLogic(string logic, LogicSettings settings) : Stat
 
     public override StateAction OnItem(JsonNode? value, StatefulContext<string, JsonNode?> context)
     {
-        settings.Calls.Add(("on_item", context.Key));
+        Call("on_item", context);
         switch (logic)
         {
             case "transition_logger":
@@ -52,12 +53,12 @@ internal sealed class CaseItemLogic(string logic, LogicSettings settings) : Stat
             case "keep_last":
                 context.Emit(Logics.Array(_state, value));
                 _state = Copy(value);
-                return value is not null && value.GetValueKind() == System.Text.Json.JsonValueKind.String && Text(value) == "DISCARD" ? StateAction.Discard : StateAction.Retain;
+                return IsText(value, "DISCARD") ? StateAction.Discard : StateAction.Retain;
             case "total_at_eof_retain":
                 _state = Number(_state) + Number(value);
                 return StateAction.Retain;
             default:
-                if (logic == "timer_or_stop" && value is not null && value.GetValueKind() == System.Text.Json.JsonValueKind.String && Text(value) == "stop")
+                if (logic == "timer_or_stop" && IsText(value, "stop"))
                 {
                     context.Emit(Logics.Array("stopped"));
                     return StateAction.Discard;
@@ -71,7 +72,7 @@ internal sealed class CaseItemLogic(string logic, LogicSettings settings) : Stat
 
     public override StateAction OnNotify(StatefulContext<string, JsonNode?> context)
     {
-        settings.Calls.Add(("on_notify", context.Key));
+        Call("on_notify", context);
         switch (logic)
         {
             case "transition_logger":
@@ -94,7 +95,7 @@ internal sealed class CaseItemLogic(string logic, LogicSettings settings) : Stat
 
     public override StateAction OnEof(StatefulContext<string, JsonNode?> context)
     {
-        settings.Calls.Add(("on_eof", context.Key));
+        Call("on_eof", context);
         switch (logic)
         {
             case "transition_logger":
@@ -111,9 +112,23 @@ internal sealed class CaseItemLogic(string logic, LogicSettings settings) : Stat
         }
     }
 
-    public override DateTimeOffset? NotifyAt() => _time;
+    public override DateTimeOffset? NotifyAt()
+    {
+        settings.Calls.Add(("notify_at", _key));
+        return _time;
+    }
 
-    public override JsonNode? Snapshot() => IsTimer ? _time?.UtcTicks : Copy(_state);
+    public override JsonNode? Snapshot()
+    {
+        settings.Calls.Add(("snapshot", _key));
+        return IsTimer ? _time?.UtcTicks : Copy(_state);
+    }
+
+    private void Call(string method, StatefulContext<string, JsonNode?> context)
+    {
+        _key = context.Key;
+        settings.Calls.Add((method, context.Key));
+    }
 
     private void Transition(string to, StatefulContext<string, JsonNode?> context)
     {

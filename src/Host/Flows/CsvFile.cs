@@ -97,6 +97,11 @@ internal sealed class CsvFile : IDisposable
 
     private static Stream OpenPlain(string path)
     {
+        if (Directory.Exists(path))
+        {
+            throw new UsageException($"The data file '{path}' is a folder.");
+        }
+
         try
         {
             FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);

@@ -43,7 +43,7 @@ public sealed class Dataflow
     public KeyedStream<TKey, TValue> Input<TKey, TValue>(string id, KeyedTopic<TKey, TValue> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        Outlet<Keyed<TKey, TValue>> outlet = AddInput(id, topic.Name, options, keyed: true, new KeyedDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value));
+        Outlet<Keyed<TKey, TValue>> outlet = AddInput(id, topic.Name, options, new KeyedDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value));
         return new KeyedStream<TKey, TValue>(outlet, topic.Key, topic.Value, keyChangedBy: null);
     }
 
@@ -57,7 +57,7 @@ public sealed class Dataflow
     public Stream<T> Input<T>(string id, ValueTopic<T> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        return new Stream<T>(AddInput(id, topic.Name, options, keyed: false, new ValueDecoder<T>(topic.Name, topic.Value)));
+        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value)));
     }
 
     /// <summary>Reads whole records of a topic.</summary>
@@ -71,7 +71,7 @@ public sealed class Dataflow
     public Stream<Record<TKey, TValue>> Input<TKey, TValue>(string id, RecordTopic<TKey, TValue> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        return new Stream<Record<TKey, TValue>>(AddInput(id, topic.Name, options, keyed: false, new RecordDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)));
+        return new Stream<Record<TKey, TValue>>(AddInput(id, topic.Name, options, new RecordDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)));
     }
 
     /// <summary>Checks the whole flow; running, describing and driving it do so by themselves.</summary>
@@ -113,6 +113,13 @@ public sealed class Dataflow
     {
         Check();
         _sealed = true;
+        foreach (Step step in _steps.Where(step => step.State is not null && step.Sources.Count > 1))
+        {
+            foreach (Step input in step.Sources.Where(source => source.Input is not null))
+            {
+                input.MeetsOthersAt ??= step.Id;
+            }
+        }
     }
 
     internal Outlet<TOut> Add<TIn, TOut>(
@@ -249,7 +256,7 @@ public sealed class Dataflow
         }
     }
 
-    private Outlet<T> AddInput<T>(string id, string topic, InputOptions? options, bool keyed, Decoder<T> decoder)
+    private Outlet<T> AddInput<T>(string id, string topic, InputOptions? options, Decoder<T> decoder)
     {
         InputOptions input = options ?? new InputOptions();
         if (_steps.FirstOrDefault(step => step.Input is not null && step.Topic == topic) is { } other)
@@ -266,7 +273,6 @@ public sealed class Dataflow
                 Upstreams = [],
                 Topic = topic,
                 Input = input,
-                IsKeyedInput = keyed,
                 Build = (instance, step) => instance.AddInlet(new Inlet<T>(instance, step, topic, decoder, instance.Downstream(outlet))),
             },
             outlet);

@@ -13,8 +13,11 @@ internal abstract class Inlet(Step step, string topic)
 
 internal sealed class Inlet<T>(FlowInstance instance, Step step, string topic, Decoder<T> decoder, Port<T> next) : Inlet(step, topic)
 {
+    private readonly PartitionerCheck? _partitioner = PartitionerCheck.For(step, instance.Place);
+
     public override void Push(in RecordView record)
     {
+        _partitioner?.See(record);
         instance.CurrentStep = Step.Id;
         T item;
         try

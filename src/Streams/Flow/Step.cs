@@ -24,15 +24,19 @@ internal sealed class Step
     /// <summary>Why records go through a topic of the engine here, for repartition steps.</summary>
     public string? RepartitionReason { get; init; }
 
-    /// <summary>Whether the input's keys are spread over the partitions by the engine's own hash, or must be.</summary>
-    public bool IsKeyedInput { get; init; }
-
     /// <summary>Made by the engine as part of another step: its id may have a dot.</summary>
     public bool IsPart { get; init; }
 
     public bool IsRepartition => RepartitionReason is not null;
 
     public bool IsSource => Input is not null || IsRepartition;
+
+    /// <summary>The inputs and repartition topics whose partitions decide in which shard a value reaches this step.</summary>
+    public IReadOnlyList<Step> Sources =>
+        [.. Upstreams.SelectMany(upstream => upstream.Step.IsSource ? [upstream.Step] : upstream.Step.Sources).Distinct()];
+
+    /// <summary>For an input: a stateful step where values of it meet those of other topics by key; null when none does.</summary>
+    public string? MeetsOthersAt { get; set; }
 
     /// <summary>Whether the step does something that can be seen outside.</summary>
     public bool IsEnd => Operator is "output" or "inspect" or "raises";

@@ -120,6 +120,25 @@ public sealed record InputOptions
 
     /// <summary>Where to begin in a topic that the application has never read; the earliest record is the default.</summary>
     public StartAt StartAt { get; init; } = StartAt.Earliest;
+
+    /// <summary>
+    /// How the topic's producers spread keys over partitions. It matters where values of several topics meet by key, as in a
+    /// join: there all must be spread alike, and records are looked at. The default is Java's.
+    /// </summary>
+    public TopicPartitioner Partitioner { get; init; } = TopicPartitioner.Murmur2;
+}
+
+/// <summary>How producers spread keys over the partitions of a topic.</summary>
+public enum TopicPartitioner
+{
+    /// <summary>Java's default, and what this engine does: <c>partitioner=murmur2_random</c> in librdkafka.</summary>
+    Murmur2,
+
+    /// <summary>librdkafka's default (<c>consistent_random</c>), so that of most producers in .NET, Python and Go.</summary>
+    Crc32,
+
+    /// <summary>Another way, the same for all topics that meet; records are not looked at.</summary>
+    Other,
 }
 
 /// <summary>What an input does with a record that cannot be decoded or lacks the key that it needs.</summary>

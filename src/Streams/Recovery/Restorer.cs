@@ -33,17 +33,12 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
                 continue;
             }
 
-            RestoredShard? restored = null;
-            try
+            if (!TryStep(takeover, out RestoredShard? restored))
             {
-                moved |= takeover.Step(out restored);
-            }
-            catch (BrokerException error) when (error.Consequence == Consequence.Retry)
-            {
-                // The broker is away for a while: the same step again in the next turn.
-                Log.RestoreRetries(parts.Logger, takeover.Shard, error.Message);
+                continue;
             }
 
+            moved = true;
             if (restored is null)
             {
                 continue;
@@ -70,6 +65,22 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
         }
 
         _active.Clear();
+    }
+
+    /// <summary>A call that is to be called again is: every step of a takeover can be.</summary>
+    private bool TryStep(Takeover takeover, out RestoredShard? restored)
+    {
+        try
+        {
+            return takeover.Step(out restored);
+        }
+        catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+        {
+            // The broker is away for a while: the same step again in the next turn.
+            Log.RestoreRetries(parts.Logger, takeover.Shard, error.Message);
+            restored = null;
+            return false;
+        }
     }
 
     /// <summary>Stops as a crash would.</summary>

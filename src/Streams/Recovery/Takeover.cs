@@ -77,8 +77,8 @@ internal sealed class Takeover : IDisposable
 
             case Phase.End:
                 _end = _parts.Broker.EndOffset(_changelog, committedOnly: false);
-                Next(Phase.Replay, "takeover.2");
                 Begin();
+                Next(Phase.Replay, "takeover.2");
                 return true;
 
             case Phase.Replay:
@@ -302,6 +302,12 @@ internal sealed class Takeover : IDisposable
             }
 
             resolved[source] = marker ?? Start(source, _inputs[i]);
+        }
+
+        // Steps that the flow has no longer keep their place, as their states do: they may come back.
+        foreach ((TopicPartition gone, long position) in _marker?.Positions ?? new Dictionary<TopicPartition, long>())
+        {
+            resolved.TryAdd(gone, position);
         }
 
         return true;

@@ -89,16 +89,39 @@ internal sealed class AppTopics
     {
         foreach (Step step in flow.Steps.Where(step => step.State is not null))
         {
-            (string Source, int Count)[] sources = [.. Sources(step).Distinct().Select(source => (source.Topic ?? source.Id, source.IsRepartition ? shards : partitions[source.Topic!]))];
+            (string Source, int Count, TopicPartitioner Partitioner)[] sources =
+                [.. step.Sources.Select(source => (source.Topic ?? source.Id, source.IsRepartition ? shards : partitions[source.Topic!], source.Input?.Partitioner ?? TopicPartitioner.Murmur2))];
             if (sources.Select(source => source.Count).Distinct().Count() > 1)
             {
                 throw new StreamException(
                     ExitCode.Broker,
                     $"The upstreams of step '{step.Id}' have different partition counts: {string.Join(", ", sources.Select(source => $"{source.Source} {source.Count}"))}. Put .Repartition(\"...\") before the step on the ones that differ.");
             }
+
+            if (sources.Select(source => source.Partitioner).Distinct().Count() > 1)
+            {
+                throw new StreamException(
+                    ExitCode.Usage,
+                    $"The upstreams of step '{step.Id}' are spread over their partitions in different ways: {string.Join(", ", sources.Select(source => $"{source.Source} by {source.Partitioner}"))}. Put .Repartition(\"...\") before the step on the ones that are not spread by Murmur2.");
+            }
         }
     }
 
-    private static IEnumerable<Step> Sources(Step step) => step.Upstreams.SelectMany(upstream =>
-        upstream.Step.IsSource ? [upstream.Step] : Sources(upstream.Step));
+    /// <summary>Looks whether the inputs still have the partitions that they had at the start.</summary>
+    /// <exception cref="StreamException">One has not: keys have moved, or partitions have no reader.</exception>
+    public void Look(Broker broker, Dataflow flow)
+    {
+        foreach (Step step in flow.Steps.Where(step => step.Input is not null))
+        {
+            int? now = broker.DescribeTopic(step.Topic!)?.Partitions;
+            if (now != PartitionCount(step.Topic!))
+            {
+                throw new StreamException(
+                    ExitCode.Broker,
+                    now is null
+                        ? $"Topic '{step.Topic}' of input step '{step.Id}' has been deleted. Create it again, or take the step out of the flow."
+                        : $"Topic '{step.Topic}' of input step '{step.Id}' had {PartitionCount(step.Topic!)} partitions when this instance started and has {now} now: keys have moved, and their state has not. Start another application id, which reads the topic from its start.");
+            }
+        }
+    }
 }

@@ -31,6 +31,9 @@ internal sealed class EngineParts
 
     public Counters Counters { get; } = new();
 
+    /// <summary>When the instance began to end, by the time provider's timestamp; 0 before. Calls are not retried for ever after it.</summary>
+    public long EndingSince;
+
     /// <summary>Called when a numbered step of commit or takeover has been reached, after a turn, and before a transaction begins; tests stop an instance there.</summary>
     public Action<string>? Reached { get; init; }
 

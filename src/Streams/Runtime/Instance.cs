@@ -20,6 +20,7 @@ internal sealed class Instance : IDisposable
         int workers = Math.Min(parts.Options.Workers ?? Environment.ProcessorCount, parts.ShardCount);
         Workers = [.. Enumerable.Range(0, workers).Select(slot => new ShardWorker(parts, Membership, Ledger, run, slot))];
         Restorer = new Restorer(parts, Workers);
+        TopicWatch = new TopicWatch(parts);
         Log.Starts(parts.Logger, parts.InstanceId, parts.App, parts.ShardCount, workers);
     }
 
@@ -34,6 +35,8 @@ internal sealed class Instance : IDisposable
     public Restorer Restorer { get; }
 
     public IReadOnlyList<ShardWorker> Workers { get; }
+
+    public TopicWatch TopicWatch { get; }
 
     public bool IsDone => Run.IsDone(Ledger.Current);
 

@@ -11,6 +11,7 @@ internal sealed class Shard : IDisposable
     private readonly FlowPlace _place;
     private readonly Source[] _sources;
     private readonly ShardChanges _changes;
+    private readonly Dictionary<TopicPartition, long> _positions;
     private readonly HashSet<Step> _ended = [];
     private RunProgress _committedRun;
     private long _committedWatermark;
@@ -42,6 +43,7 @@ internal sealed class Shard : IDisposable
             .Select(inlet => (Inlet: inlet, Partition: new TopicPartition(inlet.Topic, Id)))
             .Where(source => restored.Positions.ContainsKey(source.Partition))
             .Select(source => new Source(source.Inlet, source.Partition, restored.Positions[source.Partition]))];
+        _positions = new(restored.Positions);
         TransactionalId = transaction.Id;
     }
 
@@ -122,6 +124,14 @@ internal sealed class Shard : IDisposable
 
         return ledger.Run == Run.Run && Run.Run > 0 && source.Position < ledger.Ends.GetValueOrDefault(source.Partition);
     }
+
+    /// <summary>Whether all that a source still holds came after the end of the run that the shard is in.</summary>
+    public bool IsPastEnd(Source source, RunLedger.State ledger) =>
+        source.HasRecord
+        && !source.Inlet.Step.IsRepartition
+        && ledger.Run == Run.Run
+        && Run.Run > 0
+        && source.Position >= ledger.Ends.GetValueOrDefault(source.Partition);
 
     /// <summary>Adopts the run of the ledger, unless the shard is in it already.</summary>
     public void Join(long run)
@@ -204,6 +214,7 @@ internal sealed class Shard : IDisposable
                     continue;
                 }
 
+                CheckEnd(step, ledger);
                 _ended.Add(step);
                 moved = true;
                 continue;
@@ -248,11 +259,16 @@ internal sealed class Shard : IDisposable
             RunLedger.AppendDone(_place, Run.Run, now);
         }
 
+        foreach (Source source in _sources)
+        {
+            _positions[source.Partition] = source.Position;
+        }
+
         _marker = new CommitMarker
         {
             OwnerEpoch = OwnerEpoch,
             TransactionalId = TransactionalId,
-            Positions = _sources.ToDictionary(source => source.Partition, source => source.Position),
+            Positions = _positions,
             Watermark = Flow.Watermark,
             Run = Run,
         }.Write();
@@ -309,6 +325,24 @@ internal sealed class Shard : IDisposable
     {
         _changes.Dispose();
         Store.Dispose();
+    }
+
+    /// <summary>A position after the end of the input: there is nothing to read, but the run would say that all is well.</summary>
+    private void CheckEnd(Step step, RunLedger.State ledger)
+    {
+        if (_sources.FirstOrDefault(source => source.Inlet.Step == step) is not { } source
+            || source.Position <= ledger.Ends.GetValueOrDefault(source.Partition))
+        {
+            return;
+        }
+
+        long end = _parts.Broker.EndOffset(source.Partition, committedOnly: false);
+        if (source.Position > end)
+        {
+            throw new StreamException(
+                ExitCode.Broker,
+                $"Step '{step.Id}' is to go on at offset {source.Position} of {source.Partition}, which ends at {end}: the topic was made anew. Start another application id.");
+        }
     }
 
     private bool EndRepartition(Step step, bool upstreamsEnded)

@@ -28,12 +28,15 @@ internal sealed class ShardWorker : IDisposable
     private int _load;
     private long _touchedSince;
     private long _recordsSince;
+    private int _nextShard;
     private long _touchedAllAt;
     private long _pausedAt = -1;
     private int _abortsInARow;
+    private long _failingSince;
     private long _turnBegan;
     private volatile Shard? _current;
     private RunLedger.State? _announced;
+    private bool _announcedOpen;
 
     public ShardWorker(EngineParts parts, Membership membership, RunLedger ledger, FiniteRun run, int slot)
     {
@@ -285,8 +288,10 @@ internal sealed class ShardWorker : IDisposable
         bool moved = false;
         RunLedger.State ledger = Ledger;
         DateTimeOffset now = _parts.Time.GetUtcNow();
-        foreach (Shard shard in _shards)
+        for (int i = 0; i < _shards.Count; i++)
         {
+            Shard shard = _shards[_nextShard % _shards.Count];
+            _nextShard = (_nextShard + 1) % _shards.Count;
             if (!shard.Claimed || !Owns(shard))
             {
                 continue;
@@ -324,6 +329,12 @@ internal sealed class ShardWorker : IDisposable
             {
                 _touchedSince = _parts.Time.GetTimestamp();
             }
+
+            if (IsOld)
+            {
+                // Slow steps: the other shards get the next turns, or the transaction would grow older with each of them.
+                break;
+            }
         }
 
         _parts.Reached?.Invoke("turn");
@@ -340,6 +351,11 @@ internal sealed class ShardWorker : IDisposable
             {
                 Fill(sources[i]);
             }
+            else if (_run.IsWanted && shard.IsPastEnd(sources[i], ledger))
+            {
+                // The batch that brought the last record of the run brought more: the next run's.
+                sources[i].StopAt(sources[i].Position, Reader);
+            }
         }
 
         int records = 0;
@@ -348,8 +364,13 @@ internal sealed class ShardWorker : IDisposable
         {
             if (_run.IsWanted && !source.Inlet.Step.IsRepartition && source.Next.Offset >= ledger.Ends.GetValueOrDefault(source.Partition))
             {
-                source.StopAt(ledger.Ends.GetValueOrDefault(source.Partition));
+                source.StopAt(ledger.Ends.GetValueOrDefault(source.Partition), Reader);
                 continue;
+            }
+
+            if (_touchedSince == 0)
+            {
+                _touchedSince = _parts.Time.GetTimestamp();
             }
 
             Process(shard, source);
@@ -448,6 +469,7 @@ internal sealed class ShardWorker : IDisposable
         if (shard.Id == 0 && _run.Run == 0 && ledger is { IsLoaded: true, InProgress: false } && shard.Run.Run <= ledger.Run)
         {
             ledger = _announced = RunLedger.AppendRun(_parts, _transaction.Append, ledger.Run + 1);
+            _announcedOpen = true;
             shard.Join(ledger.Run);
             _run.Join(ledger.Run);
         }
@@ -470,8 +492,11 @@ internal sealed class ShardWorker : IDisposable
     private bool IsUrgent()
     {
         _lookAround = false;
-        return !_inbox.IsEmpty || (_touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.CommitInterval);
+        return !_inbox.IsEmpty || IsOld;
     }
+
+    /// <summary>The open transaction is to be committed by its age.</summary>
+    private bool IsOld => !_parts.CommitsByHand && _touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.CommitInterval;
 
     private bool CommitIsDue()
     {
@@ -481,7 +506,7 @@ internal sealed class ShardWorker : IDisposable
         }
 
         return _recordsSince >= RecordsPerCommit
-            || (_touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.CommitInterval)
+            || IsOld
             || _shards.Exists(shard => shard.Touched && shard.Run.Done)
             || _shards.Sum(shard => shard.DirtyBytes) >= _parts.Options.CacheBytesMax / 2;
     }
@@ -513,6 +538,7 @@ internal sealed class ShardWorker : IDisposable
         _commit.Complete(touched, TakeOverAgain);
         Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
         _abortsInARow = 0;
+        _announcedOpen = false;
         _touchedSince = 0;
         _recordsSince = 0;
         foreach (Shard shard in touched.Where(_shards.Contains))
@@ -568,15 +594,19 @@ internal sealed class ShardWorker : IDisposable
 
             default:
                 AbortAndRewind(error.Message);
-                if (error.Consequence == Consequence.LostMembership)
-                {
-                    _pausedAt = _membership.Turns;
-                }
 
+                // Also after a mere abort: the token may be older than the group, which only membership can mend.
+                _pausedAt = _membership.Turns;
                 break;
         }
 
-        if (++_abortsInARow > AbortsInARowMax)
+        if (_abortsInARow++ == 0)
+        {
+            _failingSince = _parts.Time.GetTimestamp();
+        }
+
+        // Many in a short time are no proof: a rebalance refuses every transaction until it is over.
+        if (_abortsInARow > AbortsInARowMax && _parts.Time.GetElapsedTime(_failingSince) >= _parts.Options.SessionTimeout)
         {
             throw new StreamException(ExitCode.Broker, $"{_abortsInARow} transactions in a row failed; the last: {error.Message}", error);
         }
@@ -599,12 +629,13 @@ internal sealed class ShardWorker : IDisposable
 
     private void Forget()
     {
-        if (_announced is not null && _announced.Run > _ledger.Current.Run)
+        if (_announcedOpen)
         {
+            _announcedOpen = false;
+            _announced = null;
             _run.Join(0);
         }
 
-        _announced = null;
         _touchedSince = 0;
         _recordsSince = 0;
     }
@@ -629,7 +660,7 @@ internal sealed class ShardWorker : IDisposable
 
     private bool Owns(Shard shard) => _parts.Ownership.IsValid(shard.Id, shard.Number);
 
-    /// <summary>After a lost membership: until membership has had two turns, so that it has learnt what happened.</summary>
+    /// <summary>After an abort: until membership has had two turns, so that it has learnt what happened.</summary>
     private bool IsPaused
     {
         get

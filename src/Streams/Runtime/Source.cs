@@ -16,8 +16,11 @@ internal sealed class Source(Inlet inlet, TopicPartition partition, long positio
     /// <summary>The position of the last commit.</summary>
     public long Committed { get; private set; } = position;
 
-    /// <summary>Below which offset repartition records may be deleted; what was deleted already.</summary>
-    public long Purged { get; set; } = position;
+    /// <summary>
+    /// Below which offset repartition records have been deleted here. Begins at 0, not at the first position: what many
+    /// short lives of a shard leave behind each would never be deleted.
+    /// </summary>
+    public long Purged { get; set; }
 
     public bool HasRecord => _batch is not null;
 
@@ -53,11 +56,12 @@ internal sealed class Source(Inlet inlet, TopicPartition partition, long positio
         }
     }
 
-    /// <summary>Leaves the rest unread: a finite run ends here.</summary>
-    public void StopAt(long end)
+    /// <summary>Leaves the rest unread: a finite run ends here, and the next one begins here.</summary>
+    public void StopAt(long end, Reader reader)
     {
         _batch = null;
         Position = Math.Max(Position, end);
+        reader.Assign(Partition, Position);
     }
 
     /// <summary>The committed position has moved up to here.</summary>

@@ -132,7 +132,13 @@ public sealed class StreamEngine : IDisposable
 
     private void Run(Instance instance)
     {
-        Thread restorer = Start("kstream-restorer", () => Loop(instance.Restorer.Step, RestorerTurn));
+        Thread restorer = Start("kstream-restorer", () => Loop(
+            () =>
+            {
+                instance.TopicWatch.Step();
+                return instance.Restorer.Step();
+            },
+            RestorerTurn));
         Thread[] workers = [.. instance.Workers.Select((worker, slot) => Start($"kstream-worker-{slot}", () => Work(worker)))];
         while (!_stopping.IsSet)
         {
@@ -147,6 +153,7 @@ public sealed class StreamEngine : IDisposable
             }
         }
 
+        Volatile.Write(ref instance.Parts.EndingSince, _time.GetTimestamp());
         restorer.Join(JoinPatience);
         _restorerGone.Set();
         while (!Array.TrueForAll(workers, worker => worker.Join(MembershipTurn)))

@@ -3,6 +3,8 @@ namespace KStreamSharp;
 /// <summary>The open transaction of a worker: begun by the first record that is appended, and rebuilt when its writer is fenced.</summary>
 internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
 {
+    private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(10);
+
     private TransactionalWriter? _writer;
     private OutputWriter? _outputs;
     private bool _open;
@@ -110,7 +112,7 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
         _outputs?.Dispose();
     }
 
-    private static void Retry(Action call)
+    private void Retry(Action call)
     {
         while (true)
         {
@@ -121,7 +123,12 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
             }
             catch (BrokerException error) when (error.Consequence == Consequence.Retry)
             {
-                // The call took its own time-out; calling again resumes it.
+                // The call took its own time-out; calling again resumes it. At the end of the instance the next owner settles it.
+                long ending = Volatile.Read(ref parts.EndingSince);
+                if (ending != 0 && parts.Time.GetElapsedTime(ending) >= EndPatience)
+                {
+                    throw new BrokerException(Consequence.Stop, $"The broker did not answer while the instance was ending; the next owner settles the last transaction. {error.Message}", error);
+                }
             }
         }
     }

@@ -63,7 +63,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 
     public override long DirtyBytes => _dirtyBytes;
 
-    public override bool HasMoreDue => _moreDue;
+    public override bool HasMoreDue => _moreDue && _nextHint <= Instance.Now.UtcTicks;
 
     public override void EndTurn()
     {
@@ -327,6 +327,8 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
             _examined = hint.ToArray();
             MarkDue(Find(TimerKey.Key(hint, _timerPrefix.Length)), time);
         }
+
+        _store.Check(hints);
     }
 
     private void MarkDue(Cell cell, long time)
@@ -570,6 +572,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
             }
         }
 
+        _store.Check(saved);
         return keys;
     }
 

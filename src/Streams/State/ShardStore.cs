@@ -86,7 +86,18 @@ internal sealed class ShardStore : IDisposable
     }
 
     /// <summary>The envelope of a key in a step, or null.</summary>
-    public byte[]? Get(string step, ReadOnlySpan<byte> key) => _db.Get(key, Family(step));
+    /// <exception cref="StreamException">The disk fails, or the folder is damaged.</exception>
+    public byte[]? Get(string step, ReadOnlySpan<byte> key)
+    {
+        try
+        {
+            return _db.Get(key, Family(step));
+        }
+        catch (RocksDbException error)
+        {
+            throw Unreadable(error);
+        }
+    }
 
     /// <summary>The last marker applied to the folder, and where the changelog goes on after it; null in a new folder.</summary>
     public StoredMarker? ReadMarker()
@@ -110,6 +121,23 @@ internal sealed class ShardStore : IDisposable
 
     /// <summary>Iterates the timer hints of all steps: step, time, key.</summary>
     public Iterator IterateTimers() => _db.NewIterator(_timers);
+
+    /// <summary>
+    /// An iterator that stops being valid is at its end, or has failed: call this then, or keys behind a damaged place would
+    /// count as absent.
+    /// </summary>
+    /// <exception cref="StreamException">The disk fails, or the folder is damaged.</exception>
+    public void Check(Iterator iterator)
+    {
+        try
+        {
+            Native.Instance.rocksdb_iter_get_error(iterator.Handle);
+        }
+        catch (RocksDbException error)
+        {
+            throw Unreadable(error);
+        }
+    }
 
     public StoreBatch NewBatch() => new(this);
 
@@ -188,6 +216,9 @@ internal sealed class ShardStore : IDisposable
     }
 
     internal static ReadOnlySpan<byte> MarkerKeySpan => MarkerKey;
+
+    private StreamException Unreadable(RocksDbException error) => new(
+        ExitCode.State, $"The state in {Folder} cannot be read: {error.Message.Trim()}. Mend the disk, or remove this folder: the changelog has the state.", error);
 
     private sealed class FlushHandle : IDisposable
     {

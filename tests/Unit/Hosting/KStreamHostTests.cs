@@ -21,8 +21,8 @@ public sealed class KStreamHostTests : IDisposable
     [InlineData("run", "Which flow? run one of: words, other.")]
     [InlineData("walk", "There is no command 'walk'. There are: run FLOW, describe FLOW; flows: words, other. See --help.")]
     [InlineData("run words more", "run words takes options only; 'more' is none.")]
-    [InlineData("run words --report xml", "--report 'xml': it is json.")]
-    [InlineData("describe words --format png", "--format 'png': it is text or json or mermaid.")]
+    [InlineData("run words --report xml", "--report 'xml': json is needed.")]
+    [InlineData("describe words --format png", "--format 'png': text or json or mermaid is needed.")]
     [InlineData("run words --workers none", "--workers 'none': a whole number is needed.")]
     public async Task AMistakeIsToldInOneLineWithWhatThereIs(string line, string message)
     {

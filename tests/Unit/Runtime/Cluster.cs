@@ -10,14 +10,13 @@ internal sealed class Cluster : IDisposable
 {
     private static readonly DateTimeOffset Start = new(2024, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    private readonly Dataflow _flow;
     private readonly string _folder = Directory.CreateTempSubdirectory("kstream-cluster-").FullName;
     private int _folders;
 
     public Cluster(Dataflow flow, int shards, Guarantee guarantee = Guarantee.ExactlyOnce)
     {
         flow.Seal();
-        _flow = flow;
+        Flow = flow;
         Shards = shards;
         Guarantee = guarantee;
         Clock = new DriverClock(Start);
@@ -27,6 +26,12 @@ internal sealed class Cluster : IDisposable
             Broker.CreateTopic(step.Topic!, shards);
         }
     }
+
+    /// <summary>What instances that are opened from now on run.</summary>
+    public Dataflow Flow { get; set; }
+
+    /// <summary>Changes the options of instances that are opened from now on.</summary>
+    public Func<StreamOptions, StreamOptions> Adjust { get; set; } = options => options;
 
     public int Shards { get; }
 
@@ -81,6 +86,9 @@ internal sealed class Cluster : IDisposable
         }
     }
 
+    /// <summary>Instances that are opened from now on do not end by themselves.</summary>
+    public void GoOn() => UntilEnd = false;
+
     /// <summary>Asks every instance, also those that start later, to end with the inputs.</summary>
     public void End()
     {
@@ -124,9 +132,9 @@ internal sealed class Cluster : IDisposable
         public void Open()
         {
             Instance = Instance.Open(
-                cluster._flow,
+                cluster.Flow,
                 cluster.Broker,
-                new StreamOptions
+                cluster.Adjust(new StreamOptions
                 {
                     InstanceId = name,
                     StateDir = _folder,
@@ -138,7 +146,7 @@ internal sealed class Cluster : IDisposable
                     RevocationBudget = TimeSpan.FromSeconds(1),
                     TransactionTimeout = TimeSpan.FromSeconds(1),
                     RecordsPerTurnMax = cluster.RecordsPerTurnMax,
-                },
+                }),
                 logging: null,
                 cluster.Clock,
                 step =>
@@ -196,6 +204,30 @@ internal sealed class Cluster : IDisposable
         });
 
         public void LoseFolder() => _folder = cluster.NewFolder();
+
+        /// <summary>A copy of the folder of an instance that is down, to be put back later.</summary>
+        public string CopyFolder()
+        {
+            string copy = cluster.NewFolder();
+            Copy(_folder, copy);
+            return copy;
+        }
+
+        public void PutBack(string copy)
+        {
+            _folder = cluster.NewFolder();
+            Copy(copy, _folder);
+        }
+
+        private static void Copy(string from, string to)
+        {
+            foreach (string file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories))
+            {
+                string target = Path.Combine(to, Path.GetRelativePath(from, file));
+                Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+                File.Copy(file, target);
+            }
+        }
 
         public override string ToString() =>
             $"{name}: {(Instance is null ? "down" : $"{Running} shards run, done {IsDone}, table {string.Join(",", Instance.Parts.Table.Status)}, ledger {Instance.Ledger.Current}")}";

@@ -120,9 +120,12 @@ public sealed class StreamEngineTests : IDisposable
 
         StreamException error = await Assert.ThrowsAsync<StreamException>(() => engine.RunAsync(TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken));
 
-        release.Set();
         Assert.Equal(ExitCode.Stalled, error.Code);
         Assert.Contains("'wait'", error.Message, StringComparison.Ordinal);
+
+        // The worker comes out of the step only now, and closes its shards: the folder cannot be removed before.
+        release.Set();
+        Assert.True(SpinWait.SpinUntil(() => IsRemoved(Path.Combine(_folder, "hanging")), Patience));
     }
 
     [Fact]
@@ -153,6 +156,19 @@ public sealed class StreamEngineTests : IDisposable
     }
 
     private static bool IsRunning(StreamEngine engine) => engine.Status.Shards.Any(shard => shard.State == ShardState.Running);
+
+    private static bool IsRemoved(string folder)
+    {
+        try
+        {
+            Directory.Delete(folder, recursive: true);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
 
     private static Dataflow CountFlow()
     {

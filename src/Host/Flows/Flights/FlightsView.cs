@@ -62,7 +62,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
         }
     }
 
-    private static string Through => "The replay is through. A stream has no end: the flow waits for more; Ctrl-C ends it.";
+    private static string Through => "The replay is through; the flow waits for more. Ctrl-C ends it.";
 
     private async Task<bool> NextAsync(PeriodicTimer tick, CancellationToken stop)
     {

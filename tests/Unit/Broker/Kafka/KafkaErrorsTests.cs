@@ -18,6 +18,23 @@ public sealed class KafkaErrorsTests
     }
 
     [Fact]
+    public void ThePageHasTheTable()
+    {
+        const string Heading = "### Kafka's errors\n";
+        string page = Repository.Read("docs/guarantees.md").ReplaceLineEndings("\n");
+        int begin = page.IndexOf(Heading, StringComparison.Ordinal) + Heading.Length;
+        string section = page[begin..page.IndexOf("\n## ", begin, StringComparison.Ordinal)];
+
+        // By value, not by name: the client has one of them under two names.
+        IEnumerable<(Consequence, string, string)> rows = section.Split('\n')
+            .Where(line => line.StartsWith("| `", StringComparison.Ordinal))
+            .Select(line => line.Trim('|').Replace("`", "", StringComparison.Ordinal).Split('|', StringSplitOptions.TrimEntries))
+            .Select(cells => (Enum.Parse<Consequence>(cells[0]), cells[1], string.Join(", ", cells[2].Split(", ").Select(Enum.Parse<ErrorCode>))));
+
+        Assert.Equal(KafkaErrors.Table.Select(row => (row.Consequence, row.Meaning, string.Join(", ", row.Codes))), rows);
+    }
+
+    [Fact]
     public void NoCodeIsInTwoRows()
     {
         ErrorCode[] codes = [.. KafkaErrors.Table.SelectMany(row => row.Codes)];
