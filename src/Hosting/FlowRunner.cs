@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Hosting;
@@ -11,24 +10,26 @@ internal sealed class FlowRunner(IFlow flow, TextWriter output, HostLog log, ILo
 
     /// <exception cref="UsageException">The user made a mistake.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
-    public async Task RunAsync(ParseResult parsed, StreamOptions options, bool report)
+    public async Task RunAsync(ParseResult parsed, HostOptions host, bool report)
     {
-        options = options with { AppId = options.AppId ?? flow.AppId(new FlowArguments(parsed, options)) };
+        StreamOptions options = host.Stream with { AppId = host.Stream.AppId ?? flow.AppId(new FlowArguments(parsed, host.Stream)) };
         FlowArguments arguments = new(parsed, options);
         Dataflow dataflow = flow.Build(arguments);
         using StopSignals signals = new();
-        using EmbeddedBroker broker = EmbeddedBroker.Open(Path.Combine(options.StateDir, "broker"));
-        EmbeddedTopics.Make(dataflow, broker, options);
+        Broker broker = BrokerCalls.Open(host, logging);
+        using IDisposable closing = (IDisposable)broker;
+        if (broker is EmbeddedBroker embedded)
+        {
+            EmbeddedTopics.Make(dataflow, embedded, options);
+        }
+
         using StreamEngine engine = new(dataflow, broker, options, logging);
-        FlowRun run = new(arguments, broker, output, log, () => engine.Status);
-        using Process self = Process.GetCurrentProcess();
-        TimeSpan cpuBefore = self.TotalProcessorTime;
+        FlowRun run = new(arguments, dataflow, broker, output, log, () => engine.Status);
+        CpuMeter cpu = new(() => engine.Status);
         try
         {
             await flow.PrepareAsync(run, signals.Token);
-            self.Refresh();
-            cpuBefore = self.TotalProcessorTime;
-            await RunAsync(engine, run, signals);
+            await RunAsync(engine, run, signals, report ? cpu : null);
         }
         catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
         {
@@ -39,15 +40,23 @@ internal sealed class FlowRunner(IFlow flow, TextWriter output, HostLog log, ILo
         await flow.FinishAsync(run);
         if (report)
         {
-            self.Refresh();
-            output.WriteLine(RunReport.Json(flow.Id, options, engine.Status, self.TotalProcessorTime - cpuBefore, run.IsDone));
+            output.WriteLine(RunReport.Json(flow.Id, options, engine.Status, cpu.Used, run.IsDone));
         }
     }
 
-    private async Task RunAsync(StreamEngine engine, FlowRun run, StopSignals signals)
+    /// <inheritdoc cref="RunAsync(ParseResult, HostOptions, bool)"/>
+    public async Task LoadAsync(ILoadableFlow loadable, ParseResult parsed, HostOptions host)
+    {
+        Broker broker = BrokerCalls.Open(host, logging);
+        using IDisposable closing = (IDisposable)broker;
+        await loadable.LoadAsync(new FlowLoad(new FlowArguments(parsed, host.Stream), broker, output));
+    }
+
+    private async Task RunAsync(StreamEngine engine, FlowRun run, StopSignals signals, CpuMeter? cpu)
     {
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token);
         Task running = engine.RunAsync(signals.Token);
+        Task measuring = cpu?.MeasureAsync(ending.Token) ?? Task.CompletedTask;
         Task accompanying = flow.AccompanyAsync(run, ending.Token);
         if (await Task.WhenAny(running, accompanying) == accompanying && !accompanying.IsCompletedSuccessfully)
         {
@@ -61,6 +70,7 @@ internal sealed class FlowRunner(IFlow flow, TextWriter output, HostLog log, ILo
         finally
         {
             await ending.CancelAsync();
+            await measuring;
             await accompanying.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
         }
 

@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace KStreamSharp.Hosting;
 
-/// <summary>The commands of a host: <c>run FLOW</c> and <c>describe FLOW</c>.</summary>
+/// <summary>The commands of a host: <c>run FLOW</c>, <c>describe FLOW</c>, and <c>load FLOW</c> where a flow comes with data.</summary>
 internal sealed class HostCommands
 {
     private readonly IReadOnlyList<IFlow> _flows;
@@ -11,6 +11,7 @@ internal sealed class HostCommands
     private readonly TextWriter _errors;
     private readonly RootCommand _root = new();
     private readonly Command _run = new("run", "Run a flow until it is stopped, or with --until-end to the end of its inputs.");
+    private readonly Command _load = new("load", "Load the data that a flow works on into its input topics.");
     private readonly Command _describe = new("describe", "Show the steps, topics and states of a flow.");
 
     public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, TextWriter output, TextWriter errors)
@@ -26,6 +27,11 @@ internal sealed class HostCommands
         }
 
         _root.Subcommands.Add(_run);
+        if (_load.Subcommands.Count > 0)
+        {
+            _root.Subcommands.Add(_load);
+        }
+
         _root.Subcommands.Add(_describe);
     }
 
@@ -61,9 +67,30 @@ internal sealed class HostCommands
             await _runner(flow).RunAsync(parsed, settings.Read(parsed), parsed.GetValue(report) is not null);
             return (int)ExitCode.Ok;
         });
-        describe.SetAction(parsed => _output.Write(Describe(flow, new FlowArguments(parsed, settings.Read(parsed)), parsed.GetValue(format))));
+        describe.SetAction(parsed => _output.Write(Describe(flow, new FlowArguments(parsed, settings.Read(parsed).Stream), parsed.GetValue(format))));
         _run.Subcommands.Add(run);
         _describe.Subcommands.Add(describe);
+        if (flow is ILoadableFlow loadable)
+        {
+            AddLoad(loadable);
+        }
+    }
+
+    private void AddLoad(ILoadableFlow flow)
+    {
+        HostSettings settings = new();
+        Command load = new(flow.Id, flow.LoadSummary);
+        foreach (Option option in flow.LoadOptions.Concat(settings.LoadOptions))
+        {
+            load.Options.Add(option);
+        }
+
+        load.SetAction(async (parsed, _) =>
+        {
+            await _runner(flow).LoadAsync(flow, parsed, settings.Read(parsed));
+            return (int)ExitCode.Ok;
+        });
+        _load.Subcommands.Add(load);
     }
 
     private static string Describe(IFlow flow, FlowArguments arguments, string? format)
@@ -95,22 +122,24 @@ internal sealed class HostCommands
     {
         Command command = parsed.CommandResult.Command;
         string? stray = parsed.UnmatchedTokens.Count > 0 ? parsed.UnmatchedTokens[0] : null;
-        string flows = string.Join(", ", _flows.Select(flow => flow.Id));
+        string flows = string.Join(", ", (_root.Subcommands.Contains(command) ? command : _run).Subcommands.Select(flow => flow.Name));
         if (command == _root)
         {
-            return $"There is {(stray is null ? "a command missing" : $"no command '{stray}'")}. There are: run FLOW, describe FLOW; flows: {flows}. See --help.";
+            return $"There is {(stray is null ? "a command missing" : $"no command '{stray}'")}. There are: {string.Join(", ", _root.Subcommands.Select(known => $"{known.Name} FLOW"))}; flows: {flows}. See --help.";
         }
 
-        if (command == _run || command == _describe)
+        if (_root.Subcommands.Contains(command))
         {
-            return stray is null
-                ? $"Which flow? {command.Name} one of: {flows}."
+            return stray is null ? $"Which flow? {command.Name} one of: {flows}."
+                : _flows.Any(flow => flow.Id == stray) ? $"Flow '{stray}' has nothing to {command.Name}. Those that have: {flows}."
                 : $"There is no flow '{stray}'. There are: {flows}.";
         }
 
         string words = $"{command.Parents.First().Name} {command.Name}";
         return stray is null ? parsed.Errors[0].Message
             : stray.StartsWith('-') ? $"{words} has no option '{stray}'. There are: {string.Join(", ", command.Options.Select(option => option.Name))}."
+            : parsed.Tokens.Any(token => token.Value == HostSettings.SetName)
+                ? $"{words} takes options only, and there is a word beside them (not shown: it may be a value of {HostSettings.SetName} NAME=VALUE, which is one word)."
             : $"{words} takes options only; '{stray}' is none.";
     }
 }

@@ -3,12 +3,18 @@ using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Hosting;
 
-/// <summary>Writes warnings and errors to standard error, a line each; can hold them back for a while.</summary>
+/// <summary>
+/// Writes warnings and errors to standard error, a line each; can hold them back for a while. What was said within the last
+/// ten seconds is not said again: a broker that is away is found away many times a second.
+/// </summary>
 internal sealed class HostLog(TextWriter errors, TimeProvider time) : ILoggerProvider, ILogger
 {
     private const int HeldMax = 1_000;
 
+    private static readonly TimeSpan NotAgainWithin = TimeSpan.FromSeconds(10);
+
     private readonly Lock _gate = new();
+    private readonly Dictionary<string, DateTimeOffset> _said = [];
     private Queue<string>? _held;
 
     public ILogger CreateLogger(string categoryName) => this;
@@ -26,11 +32,24 @@ internal sealed class HostLog(TextWriter errors, TimeProvider time) : ILoggerPro
         }
 
         string reason = exception is null ? "" : $" {exception.Message}";
-        string line = string.Create(
-            CultureInfo.InvariantCulture,
-            $"{time.GetUtcNow():yyyy-MM-dd HH:mm:ss.fff}Z {logLevel.ToString().ToLowerInvariant()} [{eventId.Id}] {formatter(state, exception)}{reason}");
+        string text = string.Create(CultureInfo.InvariantCulture, $"{logLevel.ToString().ToLowerInvariant()} [{eventId.Id}] {formatter(state, exception)}{reason}");
+        DateTimeOffset now = time.GetUtcNow();
         lock (_gate)
         {
+            foreach ((string old, DateTimeOffset at) in _said)
+            {
+                if (now - at >= NotAgainWithin)
+                {
+                    _said.Remove(old);
+                }
+            }
+
+            if (!_said.TryAdd(text, now))
+            {
+                return;
+            }
+
+            string line = string.Create(CultureInfo.InvariantCulture, $"{now:yyyy-MM-dd HH:mm:ss.fff}Z {text}");
             if (_held is null)
             {
                 errors.WriteLine(line);

@@ -1,20 +1,34 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Numerics;
+using System.Text.RegularExpressions;
 using Microsoft.Extensions.Configuration;
 
 namespace KStreamSharp.Hosting;
 
+/// <summary>How a host runs a flow.</summary>
+/// <param name="Stream">The engine's options.</param>
+/// <param name="Kafka">Where Kafka is; null for the embedded broker.</param>
+internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka);
+
 /// <summary>
-/// The engine's options as a host takes them: from the command line, else the environment (<c>KStreamSharp__StateDir</c>), else
-/// the section <c>KStreamSharp</c> of <c>appsettings.json</c>.
+/// The options as a host takes them: from the command line, else the environment (<c>KStreamSharp__StateDir</c>,
+/// <c>KStreamSharp__Kafka__BootstrapServers</c>), else the section <c>KStreamSharp</c> of <c>appsettings.json</c>.
 /// </summary>
-internal sealed class HostSettings
+internal sealed partial class HostSettings
 {
+    /// <summary>The option whose values must not be shown.</summary>
+    public const string SetName = "--kafka-set";
+
     private const string Section = "KStreamSharp";
+    private const string KafkaSection = "Kafka";
+    private const string SettingsSection = nameof(KafkaOptions.Settings);
 
     private static readonly Setting[] All =
     [
+        new("--kafka", "Kafka:BootstrapServers", "HOST:PORT", "the Kafka cluster, one broker or several with commas between (default: a broker inside the process)", (kafka, text) => kafka with { BootstrapServers = Servers(text) }),
+        new("--group-protocol", "Kafka:GroupProtocol", "PROTOCOL", "how instances share the work: classic (the default) or consumer (Kafka 4: the broker assigns)", (kafka, text) => kafka with { GroupProtocol = Protocol(text) }),
+        new("--replication-factor", "Kafka:ReplicationFactor", "N", "replicas of the topics that are made (default: the broker's own)", (kafka, text) => kafka with { ReplicationFactor = Number<short>(text) }),
         new("--app-id", "AppId", "NAME", "the application: group, internal topics, state folder (default: the flow's id)", (options, text) => options with { AppId = text }),
         new("--instance-id", "InstanceId", "NAME", "the instance (default: made once and kept in the state folder)", (options, text) => options with { InstanceId = text }),
         new("--state-dir", "StateDir", "DIR", "the folder of state and embedded broker (default: state)", (options, text) => options with { StateDir = text }),
@@ -26,39 +40,43 @@ internal sealed class HostSettings
         new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number<long>(text) }),
     ];
 
-    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd)];
+    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}"];
 
     private readonly Dictionary<Setting, Option<string?>> _options = All.ToDictionary(
         setting => setting, setting => new Option<string?>(setting.Name) { Description = setting.Help, HelpName = setting.HelpName });
 
+    private readonly Option<string[]> _set = new(SetName)
+    {
+        Description = "a setting of the Kafka client (librdkafka) by its name, for example security.protocol=SASL_SSL; repeatable; values are never shown",
+        HelpName = "NAME=VALUE",
+    };
+
     public Option<bool> UntilEnd { get; } = new("--until-end") { Description = "process what the inputs have now, then end" };
 
-    public IEnumerable<Option> Options => [.. _options.Values, UntilEnd];
+    public IEnumerable<Option> Options => [.. _options.Values, _set, UntilEnd];
+
+    /// <summary>Those that say where to load data to.</summary>
+    public IEnumerable<Option> LoadOptions => [.. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir)).Select(option => option.Value), _set];
 
     /// <summary>The options of a command line, and where it says nothing those of the configuration: null for the process's own.</summary>
     /// <exception cref="UsageException">A value cannot be used, or the configuration has an unknown name.</exception>
-    public StreamOptions Read(ParseResult parsed, IConfiguration? configuration = null)
+    public HostOptions Read(ParseResult parsed, IConfiguration? configuration = null)
     {
-        StreamOptions options = Read(configuration ?? Configuration(), setting => parsed.GetValue(_options[setting]));
-        return parsed.GetValue(UntilEnd) ? options with { UntilEnd = true } : options;
+        HostOptions options = Read(configuration ?? Configuration(), setting => parsed.GetValue(_options[setting]), parsed.GetValue(_set) ?? []);
+        return parsed.GetValue(UntilEnd) ? options with { Stream = options.Stream with { UntilEnd = true } } : options;
     }
 
     /// <summary>The options of the configuration alone.</summary>
     /// <exception cref="UsageException">A value cannot be used, or the configuration has an unknown name.</exception>
-    public static StreamOptions Read(IConfiguration configuration) => Read(configuration, _ => null);
+    public static HostOptions Read(IConfiguration configuration) => Read(configuration, _ => null, []);
 
-    private static StreamOptions Read(IConfiguration configuration, Func<Setting, string?> commandLine)
+    private static HostOptions Read(IConfiguration configuration, Func<Setting, string?> commandLine, string[] clientSettings)
     {
         IConfigurationSection section = configuration.GetSection(Section);
-        foreach (IConfigurationSection entry in section.GetChildren())
-        {
-            if (!Keys.Contains(entry.Key, StringComparer.OrdinalIgnoreCase))
-            {
-                throw new UsageException($"The configuration has no setting {Section}:{entry.Key}. There are: {string.Join(", ", Keys)}.");
-            }
-        }
-
-        StreamOptions options = new() { UntilEnd = Flag(section[nameof(StreamOptions.UntilEnd)]) };
+        CheckNames(section);
+        StreamOptions stream = new() { UntilEnd = Flag(section[nameof(StreamOptions.UntilEnd)]) };
+        KafkaOptions kafka = new() { BootstrapServers = "", Settings = ClientSettings(section.GetSection($"{KafkaSection}:{SettingsSection}"), clientSettings) };
+        string? needsKafka = kafka.Settings.Count == 0 ? null : clientSettings.Length > 0 ? SetName : $"{Section}:{KafkaSection}:{SettingsSection}";
         foreach (Setting setting in All)
         {
             string? given = commandLine(setting);
@@ -67,19 +85,70 @@ internal sealed class HostSettings
                 continue;
             }
 
+            string name = given is null ? $"{Section}:{setting.Key}" : setting.Name;
             try
             {
-                options = setting.Apply(options, text);
+                stream = setting.ToStream?.Invoke(stream, text) ?? stream;
+                kafka = setting.ToKafka?.Invoke(kafka, text) ?? kafka;
+                needsKafka ??= setting.ToKafka is null ? null : name;
             }
             catch (FormatException error)
             {
-                throw new UsageException($"{(given is null ? $"{Section}:{setting.Key}" : setting.Name)} '{text}': {error.Message}", error);
+                throw new UsageException($"{name} '{text}': {error.Message}", error);
             }
         }
 
-        options.Check();
-        return options;
+        stream.Check();
+        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka)
+            : needsKafka is null ? new(stream, null)
+            : throw new UsageException($"{needsKafka} is for Kafka, and no cluster is named. Name it by --kafka HOST:PORT, or by {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} in the configuration.");
     }
+
+    private static void CheckNames(IConfigurationSection section)
+    {
+        IEnumerable<IConfigurationSection> entries = section.GetChildren()
+            .SelectMany(entry => entry.Key.Equals(KafkaSection, StringComparison.OrdinalIgnoreCase) ? entry.GetChildren() : [entry]);
+        foreach (string key in entries.Select(entry => entry.Path[(Section.Length + 1)..]))
+        {
+            if (!Keys.Contains(key, StringComparer.OrdinalIgnoreCase))
+            {
+                throw new UsageException($"The configuration has no setting {Section}:{key}. There are: {string.Join(", ", Keys)}.");
+            }
+        }
+    }
+
+    /// <summary>The client's settings of the configuration, and over them those of the command line. What is wrong is told without any value: it may be a password.</summary>
+    private static Dictionary<string, string> ClientSettings(IConfigurationSection section, string[] commandLine)
+    {
+        Dictionary<string, string> settings = section.GetChildren().ToDictionary(entry => entry.Key, entry => entry.Value ?? "");
+        foreach (string pair in commandLine)
+        {
+            int equals = pair.IndexOf('=', StringComparison.Ordinal);
+            if (equals <= 0)
+            {
+                throw new UsageException($"{SetName}: one word NAME=VALUE is needed, for example {SetName} security.protocol=SASL_SSL.");
+            }
+
+            settings[pair[..equals].Trim()] = pair[(equals + 1)..];
+        }
+
+        return settings;
+    }
+
+    private static string Servers(string text) => text.Split(',').All(server => Address().IsMatch(server.Trim()))
+        ? text
+        : throw new FormatException("HOST:PORT is needed, several with commas between.");
+
+    private static KafkaGroupProtocol Protocol(string text) => text switch
+    {
+        "classic" => KafkaGroupProtocol.Classic,
+        "consumer" => KafkaGroupProtocol.Consumer,
+        _ => throw new FormatException("it is classic or consumer."),
+    };
+
+    /// <summary>A host or an address in brackets, with a port of its own or Kafka's; the client takes a protocol in front.</summary>
+    [GeneratedRegex(@"^([A-Za-z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(:[0-9]{1,5})?$")]
+    private static partial Regex Address();
 
     private static bool Flag(string? text) => text is null || bool.TryParse(text, out bool _)
         ? text is not null && bool.Parse(text)
@@ -131,5 +200,17 @@ internal sealed class HostSettings
         _ => throw new FormatException("exactly-once or at-least-once is needed."),
     };
 
-    private sealed record Setting(string Name, string Key, string HelpName, string Help, Func<StreamOptions, string, StreamOptions> Apply);
+    private sealed record Setting(
+        string Name, string Key, string HelpName, string Help, Func<StreamOptions, string, StreamOptions>? ToStream, Func<KafkaOptions, string, KafkaOptions>? ToKafka)
+    {
+        public Setting(string name, string key, string helpName, string help, Func<StreamOptions, string, StreamOptions> apply)
+            : this(name, key, helpName, help, apply, null)
+        {
+        }
+
+        public Setting(string name, string key, string helpName, string help, Func<KafkaOptions, string, KafkaOptions> apply)
+            : this(name, key, helpName, help, null, apply)
+        {
+        }
+    }
 }

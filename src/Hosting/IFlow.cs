@@ -36,3 +36,17 @@ public interface IFlow
     /// <param name="run">The run.</param>
     Task FinishAsync(FlowRun run) => Task.CompletedTask;
 }
+
+/// <summary>A flow that comes with data: the host has a command <c>load FLOW</c> for it.</summary>
+public interface ILoadableFlow : IFlow
+{
+    /// <summary>What is loaded, in a line for the help.</summary>
+    string LoadSummary { get; }
+
+    /// <summary>Options of the load on the command line.</summary>
+    IEnumerable<Option> LoadOptions { get; }
+
+    /// <summary>Loads the data. A signal ends the process at once: a load must be able to go on where it was cut off.</summary>
+    /// <param name="load">Where to load to.</param>
+    Task LoadAsync(FlowLoad load);
+}

@@ -12,8 +12,9 @@ public static class KStreamServices
     /// <summary>
     /// Runs a flow as long as the application runs: it starts with it, and commits and leaves when it stops. When the flow
     /// fails, or a finite run is done, the application stops; after a failure the process's exit code is that of
-    /// <see cref="ExitCode"/>. Once per flow. The broker is the container's <see cref="Broker"/>; when none is
-    /// registered, one is embedded in the folder <c>broker</c> of the state folder.
+    /// <see cref="ExitCode"/>. Once per flow. The broker is the container's <see cref="Broker"/>; when none is registered, the
+    /// Kafka cluster that <c>KStreamSharp:Kafka:BootstrapServers</c> of the configuration names, else one that is embedded
+    /// in the folder <c>broker</c> of the state folder. On Kafka, the topics that the flow reads and writes must exist.
     /// </summary>
     /// <param name="services">The services.</param>
     /// <param name="flow">Makes the flow, of services if it needs some.</param>
@@ -22,15 +23,19 @@ public static class KStreamServices
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(flow);
-        services.TryAddSingleton<Broker>(provider => EmbeddedBroker.Open(Path.Combine(Options(provider).StateDir, "broker")));
+        services.TryAddSingleton(provider => BrokerCalls.Open(Options(provider), provider.GetRequiredService<ILoggerFactory>()));
         return services.AddSingleton<IHostedService>(provider => new FlowService(
             flow(provider),
             provider.GetRequiredService<Broker>(),
-            Options(provider),
+            Options(provider).Stream,
             provider.GetRequiredService<ILoggerFactory>(),
             provider.GetRequiredService<IHostApplicationLifetime>()));
 
-        StreamOptions Options(IServiceProvider provider) => options ?? HostSettings.Read(provider.GetRequiredService<IConfiguration>());
+        HostOptions Options(IServiceProvider provider)
+        {
+            HostOptions configured = HostSettings.Read(provider.GetRequiredService<IConfiguration>());
+            return options is null ? configured : configured with { Stream = options };
+        }
     }
 
     private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService

@@ -24,9 +24,13 @@ public class FlightsCrashTests(ITestOutputHelper output)
     [InlineData(4, 3, 10)]
     public void TheTableIsThatOfAPlainComputation(int shards, int instances, int crashes)
     {
-        using Cluster cluster = new(FlightsSummary.Build(), shards) { RecordsPerTurnMax = 200 };
+        using Cluster cluster = new(FlightsSummary.Build(FlightTopics.Flights, FlightTopics.Summaries), shards) { RecordsPerTurnMax = 200 };
         IReadOnlyList<FlightRow> rows = FlightData.Read(Data).Rows;
-        new Feed<FlightRow>(cluster.Broker, FlightRow.Topic, rows, row => row.Tailnum ?? "", row => row.Scheduled()).Load(rows.Count);
+        using (Feed<FlightRow> feed = new(cluster.Broker, FlightTopics.Flights, rows, row => row.Tailnum ?? "", row => row.Scheduled()))
+        {
+            feed.Load(rows.Count);
+        }
+
         List<string> happened = [];
         int turns = 0;
         cluster.StopsAt = (member, step) =>
@@ -69,7 +73,7 @@ public class FlightsCrashTests(ITestOutputHelper output)
 
         output.WriteLine($"{rows.Count} rows, {shards} shards, {instances} instances, crashes: {string.Join(", ", happened)}");
         Assert.Equal(crashes, happened.Count);
-        (string Key, AirlineSummary Value)[] table = [.. cluster.Outputs(FlightsSummary.Summaries)];
+        (string Key, AirlineSummary Value)[] table = [.. cluster.Outputs(FlightTopics.Summaries)];
         Assert.Equal(table.Length, table.DistinctBy(line => line.Key).Count());
         Assert.Equal(PlainSummary.Of(Data), table.ToDictionary(line => line.Key, line => line.Value));
     }

@@ -40,8 +40,8 @@ public sealed class HostProcessTests : IDisposable
 
         SortedDictionary<string, AirlineSummary> plain = PlainSummary.OfJanuary();
         using EmbeddedBroker broker = OpenBroker();
-        ILookup<string, AirlineTotal> totals = broker.ReadAll(LiveFlights.Airlines.Name)
-            .ToLookup(record => Encoding.UTF8.GetString(record.Key!), record => LiveFlights.Airlines.Value.Deserialize(record.Value, default));
+        ILookup<string, AirlineTotal> totals = broker.ReadAll(FlightTopics.Live.Airlines.Name)
+            .ToLookup(record => Encoding.UTF8.GetString(record.Key!), record => FlightTopics.Live.Airlines.Value.Deserialize(record.Value, default));
         foreach ((string airline, AirlineSummary summary) in plain)
         {
             Assert.Equal(Enumerable.Range(1, (int)summary.Flights).Select(count => (long)count), totals[airline].Select(total => total.Flights));
@@ -50,8 +50,8 @@ public sealed class HostProcessTests : IDisposable
 
         Assert.Equal(
             FlightData.Read(FlightData.DefaultPath).Rows.Where(row => row.Tailnum is not null && row.DepDelay is not null).Select(row => (row.Tailnum!, row.Carrier, row.Flight, row.Departed()!.Value)).Order(),
-            broker.ReadAll(LiveFlights.Legs.Name)
-                .Select(record => (Encoding.UTF8.GetString(record.Key!), LiveFlights.Legs.Value.Deserialize(record.Value, default)))
+            broker.ReadAll(FlightTopics.Live.Legs.Name)
+                .Select(record => (Encoding.UTF8.GetString(record.Key!), FlightTopics.Live.Legs.Value.Deserialize(record.Value, default)))
                 .Select(leg => (leg.Item1, leg.Item2.Carrier, leg.Item2.Flight, leg.Item2.Departed))
                 .Order());
     }
@@ -100,6 +100,8 @@ public sealed class HostProcessTests : IDisposable
     [InlineData("run nothing", "There is no flow 'nothing'. There are: flights, copy, count, rekey-count.")]
     [InlineData("run flights --data nothing.csv", "There is no data file 'nothing.csv'.")]
     [InlineData("run flights --until-end --data bad.csv", "bad.csv line 3: column 'distance' needs a whole number or NA; it has 'far'.")]
+    [InlineData("load count", "Flow 'count' has nothing to load. Those that have: flights.")]
+    [InlineData("run flights --kafka one:port", "--kafka 'one:port': HOST:PORT is needed, several with commas between.")]
     [InlineData("run flights --speed fast", "--speed 'fast': a whole number from 1 to 1000000 is needed.")]
     [InlineData("run count --input a/b", "'a/b' is no name for a topic: up to 249 letters, digits, '.', '_' and '-'.")]
     public async Task AMistakeOfTheUserIsOneLineAndExitCodeTwo(string arguments, string message)
@@ -142,11 +144,47 @@ public sealed class HostProcessTests : IDisposable
     }
 
     [Fact]
-    public void TheExampleOfAConfigurationIsOneThatTheHostTakes()
+    public async Task TheExampleOfAConfigurationIsOneThatTheHostTakes()
     {
-        using JsonDocument example = JsonDocument.Parse(File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "appsettings.example.json")));
-        string[] names = [.. example.RootElement.GetProperty("KStreamSharp").EnumerateObject().Select(property => property.Name)];
-        Assert.All(names, name => Assert.NotNull(typeof(StreamOptions).GetProperty(name)));
+        File.Copy(Path.Combine(AppContext.BaseDirectory, "appsettings.example.json"), _folder.File("appsettings.json"));
+        using HostProcess host = Start("describe count");
+        Assert.Equal(0, await host.ExitAsync());
+        Assert.Equal("", host.Errors);
+    }
+
+    [Fact]
+    public async Task ALoadFillsTheTopicsOnceAndTheRunTakesThem()
+    {
+        using (HostProcess cut = Start("load flights --partitions 2"))
+        {
+            cut.Kill();
+            await cut.ExitAsync();
+        }
+
+        using (HostProcess load = Start("load flights --partitions 2"))
+        {
+            Assert.Equal(0, await load.ExitAsync());
+            Assert.Contains("Topic flights: loaded 27,004 rows", load.Output, StringComparison.Ordinal);
+        }
+
+        using (HostProcess again = Start("load flights"))
+        {
+            Assert.Equal(0, await again.ExitAsync());
+            Assert.Contains("Topic flights: all 27,004 rows of flights-2013-01.csv.gz are there already", again.Output, StringComparison.Ordinal);
+        }
+
+        using HostProcess run = Start("run flights --until-end --summary table.json");
+        Assert.Equal(0, await run.ExitAsync());
+        CheckTable();
+    }
+
+    [Fact]
+    public async Task ABrokerThatIsNotThereIsNamed()
+    {
+        using HostProcess host = Start("run count --kafka 127.0.0.1:1");
+        Assert.Equal((int)ExitCode.Broker, await host.ExitAsync());
+        Assert.StartsWith("No broker answers at 127.0.0.1:1 within", host.Errors.TrimEnd().Split('\n')[^1], StringComparison.Ordinal);
+        Assert.InRange(host.Errors.Split('\n').Length, 1, 20);
     }
 
     private static void SkipOnWindows() => Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no SIGTERM.");
@@ -158,7 +196,7 @@ public sealed class HostProcessTests : IDisposable
     private long CountedFlights()
     {
         using EmbeddedBroker broker = OpenBroker();
-        return broker.ReadAll(LiveFlights.Airlines.Name).Count;
+        return broker.ReadAll(FlightTopics.Live.Airlines.Name).Count;
     }
 
     private void CheckTable()

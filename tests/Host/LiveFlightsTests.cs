@@ -8,7 +8,7 @@ public sealed class LiveFlightsTests : IDisposable
 {
     private static readonly DateTime Morning = new(2013, 1, 1, 10, 0, 0, DateTimeKind.Utc);
 
-    private readonly FlowDriver _driver = new(LiveFlights.Build(), new FlowDriverOptions { Shards = 3, EvictAlways = true });
+    private readonly FlowDriver _driver = new(LiveFlights.Build(FlightTopics.Flights, FlightTopics.Live), new FlowDriverOptions { Shards = 3, EvictAlways = true });
 
     public void Dispose() => _driver.Dispose();
 
@@ -21,7 +21,7 @@ public sealed class LiveFlightsTests : IDisposable
 
         Assert.Equal(
             [new(1, 1, 10, 10), new(2, 1, 10, 10), new(3, 2, 5, 2.5)],
-            _driver.Outputs(LiveFlights.Airlines).Where(record => record.Key == "UA").Select(record => record.Value));
+            _driver.Outputs(FlightTopics.Live.Airlines).Where(record => record.Key == "UA").Select(record => record.Value));
     }
 
     [Fact]
@@ -31,8 +31,8 @@ public sealed class LiveFlightsTests : IDisposable
         Fly(Flight("UA", "N1", delay: 30, airTime: 60, hoursLater: 3));
         Fly(Flight("UA", "N1", delay: null, hoursLater: 5));
 
-        Assert.Equal([null, 150], _driver.Outputs(LiveFlights.Legs).Select(record => record.Value.GroundMinutes));
-        Assert.Empty(_driver.Outputs(LiveFlights.Rests));
+        Assert.Equal([null, 150], _driver.Outputs(FlightTopics.Live.Legs).Select(record => record.Value.GroundMinutes));
+        Assert.Empty(_driver.Outputs(FlightTopics.Live.Rests));
     }
 
     [Fact]
@@ -43,8 +43,8 @@ public sealed class LiveFlightsTests : IDisposable
         Fly(Flight("UA", "N1", delay: 0, airTime: 100, distance: 700, hoursLater: 18));
         Fly(Flight("UA", "N1", delay: 0, airTime: 100, distance: 700, hoursLater: 40));
 
-        Assert.Equal([new("UA", 12.5, 2, 150, 800, "EWR"), new Rest("UA", 20.3, 1, 100, 700, "EWR")], _driver.Outputs(LiveFlights.Rests).Select(record => record.Value));
-        Assert.Equal([null, 180, 750, 1220], _driver.Outputs(LiveFlights.Legs).Select(record => record.Value.GroundMinutes));
+        Assert.Equal([new("UA", 12.5, 2, 150, 800, "EWR"), new Rest("UA", 20.3, 1, 100, 700, "EWR")], _driver.Outputs(FlightTopics.Live.Rests).Select(record => record.Value));
+        Assert.Equal([null, 180, 750, 1220], _driver.Outputs(FlightTopics.Live.Legs).Select(record => record.Value.GroundMinutes));
     }
 
     [Fact]
@@ -52,8 +52,8 @@ public sealed class LiveFlightsTests : IDisposable
     {
         Fly(Flight("UA", null, delay: 0));
         Fly(Flight("UA", null, delay: 0, hoursLater: 20));
-        Assert.Empty(_driver.Outputs(LiveFlights.Legs));
-        Assert.Empty(_driver.Outputs(LiveFlights.Rests));
+        Assert.Empty(_driver.Outputs(FlightTopics.Live.Legs));
+        Assert.Empty(_driver.Outputs(FlightTopics.Live.Rests));
     }
 
     [Fact]
@@ -65,7 +65,7 @@ public sealed class LiveFlightsTests : IDisposable
         Fly(Flight("UA", "N1", delay: 0, hoursLater: 5));
         Fly(Flight("UA", "N9", delay: 0, hoursLater: 6));
 
-        IReadOnlyList<Record<string, FlightWithPlane>> joined = _driver.Outputs(LiveFlights.WithPlanes);
+        IReadOnlyList<Record<string, FlightWithPlane>> joined = _driver.Outputs(FlightTopics.Live.WithPlanes);
         Assert.Equal(["N1", "N1"], joined.Select(record => record.Key));
         Assert.All(joined, record => Assert.Equal(("BOEING", "737-824", 149, 1999), (record.Value.Manufacturer, record.Value.Model, record.Value.Seats, record.Value.Built)));
     }
@@ -78,9 +78,9 @@ public sealed class LiveFlightsTests : IDisposable
             Fly(Flight(i % 2 == 0 ? "UA" : "DL", $"N{i}", delay: 0, distance: 100));
         }
 
-        Assert.Equal([10], _driver.Outputs(LiveFlights.Batches).Select(record => record.Value.Flights));
+        Assert.Equal([10], _driver.Outputs(FlightTopics.Live.Batches).Select(record => record.Value.Flights));
         _driver.Advance(TimeSpan.FromSeconds(10));
-        Assert.Equal([("EWR", 10, 2, 1000), ("EWR", 3, 2, 300)], _driver.Outputs(LiveFlights.Batches).Select(record => (record.Key, record.Value.Flights, record.Value.Airlines, record.Value.Miles)));
+        Assert.Equal([("EWR", 10, 2, 1000), ("EWR", 3, 2, 300)], _driver.Outputs(FlightTopics.Live.Batches).Select(record => (record.Key, record.Value.Flights, record.Value.Airlines, record.Value.Miles)));
     }
 
     [Fact]
@@ -90,18 +90,18 @@ public sealed class LiveFlightsTests : IDisposable
         _driver.Advance(TimeSpan.FromSeconds(1));
         Fly(Flight("UA", "N1", delay: 0));
         _driver.Advance(TimeSpan.FromSeconds(1.9));
-        Assert.Empty(_driver.Outputs(LiveFlights.Silences));
+        Assert.Empty(_driver.Outputs(FlightTopics.Live.Silences));
 
         _driver.Crash();
         _driver.Restart();
         _driver.Advance(TimeSpan.FromSeconds(0.2));
         _driver.Advance(TimeSpan.FromSeconds(10));
-        Assert.Equal([new Silence(2, 2)], _driver.Outputs(LiveFlights.Silences).Select(record => record.Value));
+        Assert.Equal([new Silence(2, 2)], _driver.Outputs(FlightTopics.Live.Silences).Select(record => record.Value));
     }
 
     private void Fly(FlightRow flight)
     {
-        _driver.Push(FlightRow.Topic, flight.Tailnum ?? "", flight, flight.Scheduled());
+        _driver.Push(FlightTopics.Flights, flight.Tailnum ?? "", flight, flight.Scheduled());
         _driver.Run();
     }
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using KStreamSharp.Hosting;
 
 namespace KStreamSharp.Flows;
 
@@ -23,4 +24,18 @@ internal static class FlowOptions
             return ifMissing;
         },
     };
+
+    /// <summary>Builds what has topics in it, whose names the user gave.</summary>
+    /// <exception cref="UsageException">A name is none.</exception>
+    public static T NamesOfTopics<T>(Func<T> build)
+    {
+        try
+        {
+            return build();
+        }
+        catch (ArgumentException error)
+        {
+            throw new UsageException(error.Message.Split(" (Parameter")[0], error);
+        }
+    }
 }

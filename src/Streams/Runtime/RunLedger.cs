@@ -23,11 +23,8 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     /// <summary>One bounded turn; true when something was read.</summary>
     public bool Step()
     {
-        try
-        {
-            _reader ??= NewReader();
-        }
-        catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+        _reader ??= TryOpen();
+        if (_reader is null)
         {
             return false;
         }
@@ -66,18 +63,6 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
 
     public void Dispose() => _reader?.Dispose();
 
-    private Reader NewReader()
-    {
-        (TopicPartition Partition, long Start)[] starts = [.. Partitions().Select(partition => (partition, parts.Broker.StartOffset(partition)))];
-        Reader reader = parts.Broker.CreateReader(readCommitted: true);
-        foreach ((TopicPartition partition, long start) in starts)
-        {
-            reader.Assign(partition, start);
-        }
-
-        return reader;
-    }
-
     /// <summary>Announces a run, inside the transaction of the owner of shard 0, which may act on the answer at once.</summary>
     public static State AppendRun(EngineParts parts, Append append, long run)
     {
@@ -108,6 +93,31 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
         value[0] = Version;
         System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(value[1..], run);
         place.Append(new(InternalTopics.Shards(place.App), place.Shard), new(now, DoneKey, true, value, true, Headers.Empty));
+    }
+
+    /// <summary>Null while the broker does not answer for a partition yet: the topic may just have been made.</summary>
+    private Reader? TryOpen()
+    {
+        Reader reader = parts.Broker.CreateReader(readCommitted: true);
+        try
+        {
+            foreach (TopicPartition partition in Partitions())
+            {
+                reader.Assign(partition, parts.Broker.StartOffset(partition));
+            }
+
+            return reader;
+        }
+        catch (BrokerException error)
+        {
+            reader.Dispose();
+            if (error.Consequence != Consequence.Retry)
+            {
+                throw;
+            }
+
+            return null;
+        }
     }
 
     private static (long Run, IReadOnlyDictionary<TopicPartition, long> Ends) ReadRun(ReadOnlySpan<byte> value)

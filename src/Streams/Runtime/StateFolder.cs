@@ -11,10 +11,10 @@ internal sealed class StateFolder : IDisposable
 {
     private const string Format = "1";
 
-    private readonly FileStream _lock;
+    private readonly FolderLock _lock;
     private readonly string _app;
 
-    private StateFolder(string path, string app, FileStream @lock, string instanceId)
+    private StateFolder(string path, string app, FolderLock @lock, string instanceId)
     {
         Path = path;
         _app = app;
@@ -31,11 +31,12 @@ internal sealed class StateFolder : IDisposable
     public static StateFolder Open(string stateDir, string app, string? instanceId)
     {
         string path = System.IO.Path.GetFullPath(System.IO.Path.Combine(stateDir, app));
-        FileStream? held = null;
+        FolderLock? held = null;
         try
         {
             Directory.CreateDirectory(path);
-            held = Hold(path);
+            held = FolderLock.Take(
+                path, process => $"The state folder {path} is in use by process {process}. End that process, or give this one another folder by StateDir (--state-dir).");
             CheckFormat(path);
             string idFile = System.IO.Path.Combine(path, "instance");
             string id = instanceId ?? (File.Exists(idFile) ? File.ReadAllText(idFile).Trim() : "");
@@ -50,7 +51,7 @@ internal sealed class StateFolder : IDisposable
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             held?.Dispose();
-            throw new StreamException(ExitCode.State, $"The state folder {path} cannot be used: {error.Message} Give another one by StateDir (--state-dir).", error);
+            throw new StreamException(ExitCode.State, $"The state folder {path} cannot be used: {error.Message.TrimEnd('.')}. Give another one by StateDir (--state-dir).", error);
         }
         catch
         {
@@ -79,25 +80,6 @@ internal sealed class StateFolder : IDisposable
     }
 
     public void Dispose() => _lock.Dispose();
-
-    private static FileStream Hold(string path)
-    {
-        string ownerFile = System.IO.Path.Combine(path, "owner");
-        FileStream held;
-        try
-        {
-            held = new FileStream(System.IO.Path.Combine(path, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException error)
-        {
-            string owner = File.Exists(ownerFile) ? File.ReadAllText(ownerFile).Trim() : "unknown";
-            throw new StreamException(
-                ExitCode.State, $"The state folder {path} is in use by process {owner}. End that process, or give this one another folder by StateDir (--state-dir).", error);
-        }
-
-        File.WriteAllText(ownerFile, $"{Environment.ProcessId}\n");
-        return held;
-    }
 
     private static void CheckFormat(string path)
     {

@@ -24,4 +24,20 @@ public class HostLogTests
         Assert.EndsWith("warning [0] first", lines[0].TrimEnd(), StringComparison.Ordinal);
         Assert.EndsWith("error [0] second", lines[1].TrimEnd(), StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void WhatWasJustSaidIsNotSaidAgain()
+    {
+        StringWriter errors = new();
+        ManualClock clock = new();
+        using HostLog log = new(errors, clock);
+        log.LogWarning("away");
+        log.LogWarning("away");
+        log.LogWarning("something else");
+        Assert.Equal(2, errors.ToString().TrimEnd().Split('\n').Length);
+
+        clock.Advance(TimeSpan.FromSeconds(10));
+        log.LogWarning("away");
+        Assert.Equal(3, errors.ToString().TrimEnd().Split('\n').Length);
+    }
 }

@@ -73,7 +73,82 @@ public class HostSettingsTests
         Assert.StartsWith($"KStreamSharp:{key} '{text}'", error.Message, StringComparison.Ordinal);
     }
 
-    private static StreamOptions Read(string[] args, params (string Key, string Value)[] configured)
+    [Fact]
+    public void WithoutAClusterTheBrokerIsEmbedded() => Assert.Null(ReadAll([]).Kafka);
+
+    [Fact]
+    public void TheClusterAndItsSettingsComeFromTheCommandLine()
+    {
+        KafkaOptions kafka = ReadAll(
+            ["--kafka", "one:9092,two:9092", "--group-protocol", "consumer", "--replication-factor", "3", "--kafka-set", "client.id=me", "--kafka-set", "sasl.password=a=b"]).Kafka!;
+
+        Assert.Equal("one:9092,two:9092", kafka.BootstrapServers);
+        Assert.Equal(KafkaGroupProtocol.Consumer, kafka.GroupProtocol);
+        Assert.Equal(3, kafka.ReplicationFactor);
+        Assert.Equal([("client.id", "me"), ("sasl.password", "a=b")], kafka.Settings.Select(setting => (setting.Key, setting.Value)));
+    }
+
+    [Fact]
+    public void TheClusterComesFromTheConfigurationAndTheCommandLineWins()
+    {
+        KafkaOptions kafka = ReadAll(
+            ["--kafka-set", "client.id=mine"],
+            ("Kafka:BootstrapServers", "one:9092"), ("Kafka:GroupProtocol", "consumer"), ("Kafka:Settings:client.id", "theirs"), ("Kafka:Settings:linger.ms", "7")).Kafka!;
+
+        Assert.Equal("one:9092", kafka.BootstrapServers);
+        Assert.Equal(KafkaGroupProtocol.Consumer, kafka.GroupProtocol);
+        Assert.Equal([("client.id", "mine"), ("linger.ms", "7")], kafka.Settings.Select(setting => (setting.Key, setting.Value)).Order());
+    }
+
+    [Theory]
+    [InlineData("one:9092")]
+    [InlineData("one")]
+    [InlineData("SASL_SSL://one.example.com:9093, 10.0.0.1:9092")]
+    [InlineData("[::1]:9092")]
+    public void AddressesAreTakenAsTheClientTakesThem(string servers) => Assert.Equal(servers, ReadAll(["--kafka", servers]).Kafka!.BootstrapServers);
+
+    [Theory]
+    [InlineData("--kafka", "one:port")]
+    [InlineData("--kafka", "one:9092,")]
+    [InlineData("--kafka", "http://one:9092/path")]
+    [InlineData("--group-protocol", "new")]
+    [InlineData("--replication-factor", "many")]
+    [InlineData("--replication-factor", "99999")]
+    public void AValueForKafkaThatCannotBeReadIsNamed(string option, string text)
+    {
+        UsageException error = Assert.Throws<UsageException>(() => ReadAll(option == "--kafka" ? [option, text] : ["--kafka", "one:9092", option, text]));
+        Assert.StartsWith($"{option} '{text}': ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--kafka-set client.id=me", "--kafka-set is for Kafka")]
+    [InlineData("--group-protocol classic", "--group-protocol is for Kafka")]
+    public void WhatIsForKafkaNeedsACluster(string arguments, string message)
+    {
+        UsageException error = Assert.Throws<UsageException>(() => ReadAll(arguments.Split(' ')));
+        Assert.StartsWith(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("secret")]
+    [InlineData("=secret")]
+    public void AClientSettingWithoutItsNameIsRefusedWithoutItsValue(string pair)
+    {
+        UsageException error = Assert.Throws<UsageException>(() => ReadAll(["--kafka", "one:9092", "--kafka-set", pair]));
+        Assert.Contains("NAME=VALUE", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnUnknownNameUnderKafkaIsRefused()
+    {
+        UsageException error = Assert.Throws<UsageException>(() => ReadAll([], ("Kafka:Servers", "one:9092")));
+        Assert.StartsWith("The configuration has no setting KStreamSharp:Kafka:Servers. There are: ", error.Message, StringComparison.Ordinal);
+    }
+
+    private static StreamOptions Read(string[] args, params (string Key, string Value)[] configured) => ReadAll(args, configured).Stream;
+
+    private static HostOptions ReadAll(string[] args, params (string Key, string Value)[] configured)
     {
         HostSettings settings = new();
         Command command = new("test");

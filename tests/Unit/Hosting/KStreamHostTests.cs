@@ -34,7 +34,21 @@ public sealed class KStreamHostTests : IDisposable
     public async Task AnUnknownOptionNamesTheKnownOnes()
     {
         Assert.Equal((int)ExitCode.Usage, await Run(new WordsFlow(), "run", "words", "--fast"));
-        Assert.StartsWith("run words has no option '--fast'. There are: --shout, --app-id,", _errors.ToString(), StringComparison.Ordinal);
+        Assert.StartsWith("run words has no option '--fast'. There are: --shout, --kafka,", _errors.ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--kafka-set sasl.password = secret")]
+    [InlineData("--kafka-set sasl.password= secret")]
+    [InlineData("--kafka one:9092 --kafka-set sasl.password secret")]
+    [InlineData("--kafka one:9092 --kafka-set sasl.password=secret --kafka-set acks=1")]
+    [InlineData("--kafka one:9092 --kafka-set sasl.password=secret --kafka-set no.such=secret")]
+    [InlineData("--kafka one:9092 --kafka-set linger.ms=secret")]
+    public async Task TheValueOfAClientSettingIsNeverShown(string options)
+    {
+        Assert.Equal((int)ExitCode.Usage, await Run(new WordsFlow(), RunArgs(options.Split(' '))));
+        Assert.NotEmpty(_errors.ToString());
+        Assert.DoesNotContain("secret", _output.ToString() + _errors, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -202,7 +216,7 @@ public sealed class KStreamHostTests : IDisposable
 
         public Task PrepareAsync(FlowRun run, CancellationToken stop)
         {
-            run.Broker.Produce(In.Name, Words.Select(word => new NewRecord(null, word, Partition: 0)));
+            ((EmbeddedBroker)run.Broker).Produce(In.Name, Words.Select(word => new NewRecord(null, word, Partition: 0)));
             return Task.CompletedTask;
         }
 
@@ -210,7 +224,7 @@ public sealed class KStreamHostTests : IDisposable
 
         public Task FinishAsync(FlowRun run)
         {
-            run.Output.WriteLine($"finished: {string.Join(' ', run.Broker.ReadAll(Out.Name).Select(record => System.Text.Encoding.UTF8.GetString(record.Value!)))}");
+            run.Output.WriteLine($"finished: {string.Join(' ', ((EmbeddedBroker)run.Broker).ReadAll(Out.Name).Select(record => System.Text.Encoding.UTF8.GetString(record.Value!)))}");
             return Task.CompletedTask;
         }
     }

@@ -1,5 +1,6 @@
 using KStreamSharp.Hosting;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Xunit;
@@ -39,6 +40,13 @@ public sealed class KStreamServicesTests : IDisposable
         {
             Environment.ExitCode = before;
         }
+    }
+
+    [Fact]
+    public void TheClusterThatTheConfigurationNamesIsTheBroker()
+    {
+        using IHost app = Application(word => word, ("StateDir", _folder), ("Kafka:BootstrapServers", "127.0.0.1:1"), ("Kafka:Settings:client.id", "mine"));
+        Assert.IsType<KafkaBroker>(app.Services.GetRequiredService<Broker>());
     }
 
     private IHost Application(Func<string, string> map, params (string Key, string Value)[] configured)

@@ -1,38 +1,91 @@
-using System.Buffers;
-using System.Text;
+using KStreamSharp.Hosting;
 
 namespace KStreamSharp.Flows.Flights;
 
 /// <summary>
-/// Puts rows into a topic of the embedded broker that nobody else writes. The count of records in the topic says where to go
-/// on, since rows always come in the same order.
+/// Puts rows into a topic that nobody else writes. Rows always come in the same order, and so do those of each partition:
+/// what a partition has already says where to go on, also when an end in the middle left one partition further than another.
 /// </summary>
-internal sealed class Feed<T>(EmbeddedBroker broker, KeyedTopic<string, T> topic, IReadOnlyList<T> rows, Func<T, string> key, Func<T, DateTimeOffset> timestamp)
+internal sealed class Feed<T> : IDisposable
+    where T : class
 {
     private const int BatchMax = 1_000;
 
-    /// <summary>The rows that the topic has.</summary>
-    public int Loaded { get; private set; } = (int)broker.EndOffsets(topic.Name);
+    private readonly Broker _broker;
+    private readonly KeyedTopic<string, T> _topic;
+    private readonly TopicWriter<string, T> _writer;
+    private readonly IReadOnlyList<T> _rows;
+    private readonly Func<T, string> _key;
+    private readonly Func<T, DateTimeOffset> _timestamp;
+    private readonly List<T> _left;
+    private int _next;
 
-    public int Left => rows.Count - Loaded;
+    public Feed(Broker broker, KeyedTopic<string, T> topic, IReadOnlyList<T> rows, Func<T, string> key, Func<T, DateTimeOffset> timestamp)
+    {
+        _broker = broker;
+        _topic = topic;
+        _writer = new(broker, topic);
+        _rows = rows;
+        _key = key;
+        _timestamp = timestamp;
+        long[] has = [.. _writer.EndOffsets()];
+        _left = [.. rows.Where(row => --has[_writer.PartitionOf(key(row))] < 0)];
+    }
+
+    /// <summary>The rows that the topic has.</summary>
+    public int Loaded => _rows.Count - Left;
+
+    public int Left => _left.Count - _next;
+
+    /// <summary>Makes sure that what the topic has are the first rows of each partition.</summary>
+    /// <exception cref="UsageException">It has something else.</exception>
+    public void Check(string source)
+    {
+        if (_writer.EndOffsets().Sum() == 0)
+        {
+            return;
+        }
+
+        Queue<T>[] expected = [.. _writer.EndOffsets().Select(_ => new Queue<T>())];
+        foreach (T row in _rows)
+        {
+            expected[_writer.PartitionOf(_key(row))].Enqueue(row);
+        }
+
+        using TopicReader<string, T> reader = new(_broker, _topic);
+        foreach (Record<string, T> record in reader.ReadToEnd())
+        {
+            if (!expected[_writer.PartitionOf(record.Key ?? "")].TryDequeue(out T? row) || _key(row) != record.Key || !row.Equals(record.Value))
+            {
+                throw new UsageException(
+                    $"Topic '{_topic.Name}' holds other records than the rows of {source} in their order: loading would mix them up. Name the file that was loaded by --data, or delete the topic first.");
+            }
+        }
+
+        // Whatever was dropped from a partition's start was a row once, and is missing now.
+        if (_rows.Count - expected.Sum(queue => queue.Count) != Loaded)
+        {
+            throw new UsageException($"Topic '{_topic.Name}' has dropped records (its retention, or deletion): it cannot be completed. Delete it and load again.");
+        }
+    }
 
     /// <summary>Loads the next rows, as many as there are.</summary>
     public void Load(int count)
     {
-        List<NewRecord> batch = [.. rows.Skip(Loaded).Take(count).Select(Record)];
-        if (batch.Count > 0)
+        for (int end = Math.Min(_next + count, _left.Count); _next < end; _next++)
         {
-            broker.Produce(topic.Name, batch);
-            Loaded += batch.Count;
+            _writer.Append(_key(_left[_next]), _left[_next], _timestamp(_left[_next]));
         }
+
+        _writer.Flush();
     }
 
     /// <summary>Loads all rows that are left, saying how far it is each second.</summary>
-    public void LoadAll(TextWriter output, TimeProvider time, CancellationToken stop)
+    public void LoadAll(TextWriter output, TimeProvider time, CancellationToken stop = default)
     {
         if (Loaded > 0 && Left > 0)
         {
-            output.WriteLine($"Loading {topic.Name}: continuing after {Loaded:N0} of {rows.Count:N0}");
+            output.WriteLine($"Loading {_topic.Name}: continuing after {Loaded:N0} of {_rows.Count:N0}");
         }
 
         Progress progress = new(output, time);
@@ -40,7 +93,7 @@ internal sealed class Feed<T>(EmbeddedBroker broker, KeyedTopic<string, T> topic
         {
             stop.ThrowIfCancellationRequested();
             Load(BatchMax);
-            progress.Say($"Loading {topic.Name}: {Loaded:N0} of {rows.Count:N0}");
+            progress.Say($"Loading {_topic.Name}: {Loaded:N0} of {_rows.Count:N0}");
         }
     }
 
@@ -61,10 +114,5 @@ internal sealed class Feed<T>(EmbeddedBroker broker, KeyedTopic<string, T> topic
         }
     }
 
-    private NewRecord Record(T row)
-    {
-        ArrayBufferWriter<byte> value = new(512);
-        topic.Value.Serialize(row, value, new(topic.Name, RecordPart.Value));
-        return new NewRecord(Encoding.UTF8.GetBytes(key(row)), value.WrittenSpan.ToArray(), timestamp(row));
-    }
+    public void Dispose() => _writer.Dispose();
 }

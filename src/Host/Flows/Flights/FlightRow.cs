@@ -25,8 +25,10 @@ internal sealed record FlightRow(
     int Minute,
     DateTime TimeHour)
 {
-    public static readonly KeyedTopic<string, FlightRow> Topic =
-        KStreamSharp.Topic.Keyed("flights", Serde.Utf8, Serde.Json<FlightRow>(new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower }));
+    private static readonly Serde<FlightRow> Json = Serde.Json<FlightRow>(new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower });
+
+    /// <summary>A topic of flights, keyed by tail number.</summary>
+    public static KeyedTopic<string, FlightRow> Topic(string name) => KStreamSharp.Topic.Keyed(name, Serde.Utf8, Json);
 
     /// <summary>When the flight was to leave, in UTC.</summary>
     public DateTimeOffset Scheduled() => new(TimeHour.AddMinutes(Minute));

@@ -1,11 +1,15 @@
-using System.Text;
+using KStreamSharp.Hosting;
 
 namespace KStreamSharp.Flows.Flights;
 
 /// <summary>What the live flow has put out so far, read from its output topics: committed records only, so what it shows stays.</summary>
-internal sealed class FlightsBoard(EmbeddedBroker broker)
+internal sealed class FlightsBoard(Broker broker, LiveTopics topics) : IDisposable
 {
-    private readonly Dictionary<string, long[]> _positions = [];
+    private readonly TopicReader<string, AirlineTotal> _totals = new(broker, topics.Airlines);
+    private readonly TopicReader<string, FlightWithPlane> _withPlanes = new(broker, topics.WithPlanes);
+    private readonly TopicReader<string, Rest> _rests = new(broker, topics.Rests);
+    private readonly TopicReader<string, Batch> _batches = new(broker, topics.Batches);
+    private readonly TopicReader<string, Silence> _silences = new(broker, topics.Silences);
     private readonly SortedDictionary<string, AirlineLine> _airlines = new(StringComparer.Ordinal);
 
     /// <summary>The airlines by code.</summary>
@@ -28,17 +32,17 @@ internal sealed class FlightsBoard(EmbeddedBroker broker)
 
     public IEnumerable<News> AllNews => [Rests, Batches, Silences];
 
-    /// <summary>Reads what is new.</summary>
-    public void Refresh()
+    /// <summary>Reads what has come, or all that the topics have now.</summary>
+    public void Refresh(bool toEnd = false)
     {
-        foreach ((string airline, AirlineTotal total, DateTimeOffset at) in ReadNew(LiveFlights.Airlines))
+        foreach ((string airline, AirlineTotal total, DateTimeOffset at, _) in Read(_totals, toEnd))
         {
             // Shards pass flights of one airline on in an order of their own; the counts only grow.
             _airlines[airline] = (_airlines.GetValueOrDefault(airline) ?? new AirlineLine(total, null)) with { Total = total };
             ReplayTime = ReplayTime is { } last && last > at ? last : at;
         }
 
-        foreach ((_, FlightWithPlane flight, _) in ReadNew(LiveFlights.WithPlanes))
+        foreach ((_, FlightWithPlane flight, _, _) in Read(_withPlanes, toEnd))
         {
             if (_airlines.TryGetValue(flight.Carrier, out AirlineLine? line) && !(line.LastFlight?.Scheduled > flight.Scheduled))
             {
@@ -46,25 +50,25 @@ internal sealed class FlightsBoard(EmbeddedBroker broker)
             }
         }
 
-        Rests.Add(ReadNew(LiveFlights.Rests), (plane, rest) =>
+        Rests.Add(Read(_rests, toEnd), (plane, rest) =>
             $"{plane} ({rest.Carrier}) rested {rest.Hours:0.0} h after {Some(rest.Legs, "leg")} and {rest.Miles:N0} miles, next from {rest.NextOrigin}");
-        Batches.Add(ReadNew(LiveFlights.Batches), (airport, batch) =>
+        Batches.Add(Read(_batches, toEnd), (airport, batch) =>
             $"{airport}: {Some(batch.Flights, "flight")} of {Some(batch.Airlines, "airline")}, {batch.First:MM-dd HH:mm} to {batch.Last:HH:mm}, {batch.Miles:N0} miles");
-        Silences.Add(ReadNew(LiveFlights.Silences), (airline, silence) => $"{airline} for {silence.Seconds:0} s, after {Some(silence.Flights, "flight")}");
+        Silences.Add(Read(_silences, toEnd), (airline, silence) => $"{airline} for {silence.Seconds:0} s, after {Some(silence.Flights, "flight")}");
+    }
+
+    public void Dispose()
+    {
+        _totals.Dispose();
+        _withPlanes.Dispose();
+        _rests.Dispose();
+        _batches.Dispose();
+        _silences.Dispose();
     }
 
     private static string Some(long count, string what) => $"{count:N0} {what}{(count == 1 ? "" : "s")}";
 
-    private IEnumerable<(string Key, T Value, DateTimeOffset Timestamp)> ReadNew<T>(KeyedTopic<string, T> topic)
-    {
-        if (!_positions.TryGetValue(topic.Name, out long[]? from))
-        {
-            _positions[topic.Name] = from = new long[broker.PartitionCount(topic.Name) ?? 0];
-        }
-
-        return broker.ReadAll(topic.Name, readCommitted: true, from)
-            .Select(record => (Encoding.UTF8.GetString(record.Key!), topic.Value.Deserialize(record.Value, new(topic.Name, RecordPart.Value)), record.Timestamp));
-    }
+    private static IEnumerable<Record<string, T>> Read<T>(TopicReader<string, T> reader, bool toEnd) => toEnd ? reader.ReadToEnd() : reader.ReadNew();
 }
 
 /// <summary>An airline on the board: its totals, and its newest flight whose plane is known.</summary>
@@ -81,10 +85,10 @@ internal sealed class News(string name, string meaning)
 
     public string? Newest { get; private set; }
 
-    public void Add<T>(IEnumerable<(string Key, T Value, DateTimeOffset Timestamp)> events, Func<string, T, string> words)
+    public void Add<T>(IEnumerable<Record<string, T>> events, Func<string, T, string> words)
     {
-        (string Key, T Value, DateTimeOffset Timestamp)? newest = null;
-        foreach ((string Key, T Value, DateTimeOffset Timestamp) one in events)
+        Record<string, T>? newest = null;
+        foreach (Record<string, T> one in events)
         {
             newest = one;
             Count++;

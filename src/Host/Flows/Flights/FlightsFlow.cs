@@ -1,17 +1,18 @@
 using System.CommandLine;
-using System.Text;
-using System.Text.Json;
 using KStreamSharp.Hosting;
 using Spectre.Console;
 
 namespace KStreamSharp.Flows.Flights;
 
-/// <summary>Real data to look at: flights out of New York, replayed live, or with <c>--until-end</c> summed up per airline.</summary>
-internal sealed class FlightsFlow : IFlow
+/// <summary>
+/// Real data to look at: flights out of New York, live, or with <c>--until-end</c> summed up per airline. On the embedded
+/// broker a run replays a file; on Kafka it reads the topic that a load has filled.
+/// </summary>
+internal sealed class FlightsFlow : ILoadableFlow
 {
     private const int DefaultSpeed = 180;
-
-    private static readonly JsonSerializerOptions SummaryJson = new() { WriteIndented = true };
+    private const int DefaultPartitions = 4;
+    private const string DefaultName = "flights";
 
     private readonly Option<string?> _data = new("--data")
     {
@@ -19,7 +20,8 @@ internal sealed class FlightsFlow : IFlow
         HelpName = "FILE",
     };
 
-    private readonly Option<int?> _speed = FlowOptions.WholeNumber("--speed", "ROWS", "flights replayed per second", 1_000_000, DefaultSpeed);
+    private readonly Option<int?> _speed = FlowOptions.WholeNumber(
+        "--speed", "ROWS", $"flights replayed per second, without Kafka (default: {DefaultSpeed})", 1_000_000, ifMissing: null);
 
     private readonly Option<string?> _summary = new("--summary")
     {
@@ -27,65 +29,92 @@ internal sealed class FlightsFlow : IFlow
         HelpName = "FILE",
     };
 
+    private readonly Option<string> _input = new("--input") { Description = "the topic of the flights", HelpName = "TOPIC", DefaultValueFactory = _ => DefaultName };
+
+    private readonly Option<string> _output = new("--output")
+    {
+        Description = "the name before those of the topics that are written: NAME-summary, NAME-airlines and so on",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => DefaultName,
+    };
+
+    private readonly Option<int?> _partitions = FlowOptions.WholeNumber("--partitions", "N", "partitions of topics that are made", 10_000, DefaultPartitions);
     private readonly TimeProvider _time = TimeProvider.System;
-    private Feed<FlightRow>? _feed;
-    private FlightData? _flights;
+    private Replay? _replay;
     private FlightsBoard? _board;
-    private long _summariesBefore;
 
     public string Id => "flights";
 
     public string Summary => "Flights out of New York: delays, planes, airports live; with --until-end a table per airline.";
 
-    public IEnumerable<Option> Options => [_data, _speed, _summary];
+    public IEnumerable<Option> Options => [_input, _output, _data, _speed, _summary];
 
-    public Dataflow Build(FlowArguments arguments) => arguments.Options.UntilEnd ? FlightsSummary.Build() : LiveFlights.Build();
+    public string LoadSummary => "Write the flights and planes to their topics, once: rows as JSON, keyed by tail number. Goes on where it was cut off.";
+
+    public IEnumerable<Option> LoadOptions => [_input, _data, _partitions];
+
+    public Dataflow Build(FlowArguments arguments) => FlowOptions.NamesOfTopics(
+        () => arguments.Options.UntilEnd ? FlightsSummary.Build(Flights(arguments), Summaries(arguments)) : LiveFlights.Build(Flights(arguments), Outputs(arguments)));
 
     public string AppId(FlowArguments arguments) => arguments.Options.UntilEnd ? FlightsSummary.AppId : Id;
 
+    public Task LoadAsync(FlowLoad load)
+    {
+        FlightData flights = ReadData(load);
+        if (load.Broker is EmbeddedBroker)
+        {
+            flights.Claim(load.Arguments.Options.StateDir);
+        }
+
+        string topic = FlowOptions.NamesOfTopics(() => Flights(load.Arguments)).Name;
+        int partitions = load.PartitionCount(topic) ?? load.Arguments.Value(_partitions)!.Value;
+        if (load.PartitionCount(PlaneRow.Topic.Name) is { } planes && planes != partitions)
+        {
+            throw new UsageException($"Topic '{PlaneRow.Topic.Name}' has {planes} partitions: the flights that are joined with it need as many. Load with --partitions {planes} into a new topic.");
+        }
+
+        load.CreateTopic(PlaneRow.Topic.Name, partitions);
+        load.CreateTopic(topic, partitions);
+        using Feed<PlaneRow> planeFeed = PlaneFeed(load, flights);
+        using Feed<FlightRow> flightFeed = FlightFeed(load, flights);
+        Load(planeFeed, PlaneRow.Topic.Name, "planes.csv.gz");
+        Load(flightFeed, topic, flights.Name);
+        return Task.CompletedTask;
+
+        void Load<T>(Feed<T> feed, string into, string source)
+            where T : class
+        {
+            feed.Check(source);
+            bool wasThere = feed.Left == 0;
+            feed.LoadAll(load.Output, _time);
+            load.Output.WriteLine($"Topic {into}: {(wasThere ? "all" : "loaded")} {feed.Loaded:N0} rows of {source}{(wasThere ? " are there already" : "")}");
+        }
+    }
+
     public Task PrepareAsync(FlowRun run, CancellationToken stop)
     {
-        string? summary = run.Arguments.Value(_summary);
-        if (summary is not null && !run.Arguments.Options.UntilEnd)
+        CheckSummaryFile(run.Arguments);
+        if (run.Broker is EmbeddedBroker)
         {
-            throw new UsageException("--summary goes with --until-end: a run without end has no last word.");
+            PrepareReplay(run, stop);
+        }
+        else
+        {
+            PrepareTopics(run);
         }
 
-        if (summary is not null && !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(summary))))
-        {
-            throw new UsageException($"--summary '{summary}': there is no such folder.");
-        }
-
-        _flights = FlightData.Read(run.Arguments.Value(_data) ?? FlightData.DefaultPath, new Progress(run.Output, _time));
-        _flights.Claim(run.Arguments.Options.StateDir);
-        _feed = new(run.Broker, FlightRow.Topic, _flights.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
-        if (run.Arguments.Options.UntilEnd)
-        {
-            run.Output.WriteLine($"{_flights.Name}: {_flights.Rows.Count:N0} flights, to be summed up per airline");
-            _feed.LoadAll(run.Output, _time, stop);
-            _summariesBefore = run.Broker.EndOffsets(FlightsSummary.Summaries.Name);
-            return Task.CompletedTask;
-        }
-
-        DateTimeOffset first = _flights.Rows.Count > 0 ? _flights.Rows[0].Scheduled() : default;
-        new Feed<PlaneRow>(run.Broker, PlaneRow.Topic, FlightData.ReadPlanes(), plane => plane.Tailnum, _ => first).LoadAll(run.Output, _time, stop);
-        _board = new FlightsBoard(run.Broker);
-        _board.Refresh();
-        run.Output.WriteLine(_board.Flights > 0
-            ? $"{_flights.Name}: continuing after {_board.Flights:N0} of {_flights.Rows.Count:N0} flights"
-            : $"{_flights.Name}: replaying {_flights.Rows.Count:N0} flights, {run.Arguments.Value(_speed):N0} per second (--speed)");
         return Task.CompletedTask;
     }
 
     public async Task AccompanyAsync(FlowRun run, CancellationToken stop)
     {
-        if (run.Arguments.Options.UntilEnd)
+        if (_board is null)
         {
             return;
         }
 
-        FlightsView view = new(_board!, run.Status, () => _feed!.Loaded, _flights!.Rows.Count, _time);
-        Task replay = _feed!.ReplayAsync(run.Arguments.Value(_speed)!.Value, _time, stop);
+        Task replaying = _replay?.Feed.ReplayAsync(run.Arguments.Value(_speed) ?? DefaultSpeed, _time, stop) ?? Task.CompletedTask;
+        FlightsView view = new(_board, run.Status, _replay is null ? null : (_replay.Flights.Rows.Count, () => _replay.Feed.Loaded), _time);
         if (run.OutputIsTerminal && AnsiConsole.Profile.Capabilities is { Ansi: true, Interactive: true })
         {
             using IDisposable held = run.HoldLog();
@@ -96,102 +125,114 @@ internal sealed class FlightsFlow : IFlow
             await view.WriteAsync(run.Output, stop);
         }
 
-        await replay;
+        await replaying;
     }
 
     public Task FinishAsync(FlowRun run)
     {
-        if (run.Arguments.Options.UntilEnd)
+        using FlightsBoard? board = _board;
+        using Feed<FlightRow>? feed = _replay?.Feed;
+        if (board is not null)
         {
-            FinishSummary(run);
+            FlightsReport.WriteLive(run.Output, board);
         }
-        else if (_board is not null)
+        else if (run.IsDone)
         {
-            FinishLive(run.Output, _board);
+            if (_replay?.HasSummary == true && run.Status().RecordsFromInputs == 0)
+            {
+                run.Output.WriteLine("No new flights since the last run: this is its table.");
+            }
+
+            FlightsReport.WriteSummary(run, Summaries(run.Arguments), run.Arguments.Value(_summary));
+        }
+        else if (run.Arguments.Options.UntilEnd)
+        {
+            run.Output.WriteLine("Stopped before the end. The same command goes on from here.");
         }
 
         return Task.CompletedTask;
     }
 
-    private static void FinishLive(TextWriter output, FlightsBoard board)
+    private void CheckSummaryFile(FlowArguments arguments)
     {
-        board.Refresh();
-        output.WriteLine();
-        TextTable.Write(
-            output,
-            ["airline", "flights", "departed", "mean delay"],
-            board.Airlines.Select(airline => new[]
-            {
-                AirlineName.Of(airline.Key), $"{airline.Value.Total.Flights:N0}", $"{airline.Value.Total.Departed:N0}",
-                FlightsView.Minutes(airline.Value.Total.MeanDepDelay),
-            }).Append(["all", $"{board.Flights:N0}", $"{board.Airlines.Values.Sum(airline => airline.Total.Departed):N0}", FlightsView.Minutes(board.MeanDelay)]));
-        output.WriteLine();
-        foreach (News news in board.AllNews)
+        string? summary = arguments.Value(_summary);
+        if (summary is not null && !arguments.Options.UntilEnd)
         {
-            output.WriteLine($"  {news.Count:N0} {news.Meaning}");
+            throw new UsageException("--summary goes with --until-end: a run without end has no last word.");
         }
 
-        output.WriteLine();
-        output.WriteLine("The next start goes on from here. More: run flights --until-end, describe flights, --help");
+        if (summary is not null && !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(summary))))
+        {
+            throw new UsageException($"--summary '{summary}': there is no such folder.");
+        }
     }
 
-    private void FinishSummary(FlowRun run)
+    private void PrepareReplay(FlowRun run, CancellationToken stop)
     {
-        if (!run.IsDone)
+        FlightData flights = ReadData(run);
+        flights.Claim(run.Arguments.Options.StateDir);
+        Feed<FlightRow> feed = FlightFeed(run, flights);
+        if (run.Arguments.Options.UntilEnd)
         {
-            run.Output.WriteLine("Stopped before the end. The same command goes on from here.");
+            run.Output.WriteLine($"{flights.Name}: {flights.Rows.Count:N0} flights, to be summed up per airline");
+            feed.LoadAll(run.Output, _time, stop);
+            using TopicWriter<string, AirlineSummary> summaries = new(run.Broker, Summaries(run.Arguments));
+            _replay = new(flights, feed, summaries.EndOffsets().Sum() > 0);
             return;
         }
 
-        IReadOnlyList<EmbeddedRecord> records = run.Broker.ReadAll(FlightsSummary.Summaries.Name);
-        SortedDictionary<string, AirlineSummary> airlines = new(StringComparer.Ordinal);
-        foreach (EmbeddedRecord record in records)
+        using (Feed<PlaneRow> planes = PlaneFeed(run, flights))
         {
-            airlines[Encoding.UTF8.GetString(record.Key!)] = FlightsSummary.Summaries.Value.Deserialize(record.Value, new(FlightsSummary.Summaries.Name, RecordPart.Value));
+            planes.LoadAll(run.Output, _time, stop);
         }
 
-        if (run.Broker.EndOffsets(FlightsSummary.Summaries.Name) == _summariesBefore)
-        {
-            run.Output.WriteLine("No new flights since the last run: this is its table.");
-        }
-
-        run.Output.WriteLine();
-        TextTable.Write(
-            run.Output,
-            ["airline", "flights", "departed", "sum delay", "max delay", "min delay", "miles"],
-            airlines.Select(airline => new[]
-            {
-                AirlineName.Of(airline.Key), $"{airline.Value.Flights:N0}", $"{airline.Value.Departed:N0}", $"{airline.Value.SumDepDelay:N0}",
-                $"{airline.Value.MaxDepDelay:N0}", $"{airline.Value.MinDepDelay:N0}", $"{airline.Value.Distance:N0}",
-            }));
-        run.Output.WriteLine();
-        if (run.Arguments.Value(_summary) is { } path)
-        {
-            WriteSummary(path, airlines);
-            run.Output.WriteLine($"Written to {path}");
-        }
+        _replay = new(flights, feed, HasSummary: false);
+        _board = new FlightsBoard(run.Broker, Outputs(run.Arguments));
+        _board.Refresh();
+        run.Output.WriteLine(_board.Flights > 0
+            ? $"{flights.Name}: continuing after {_board.Flights:N0} of {flights.Rows.Count:N0} flights"
+            : $"{flights.Name}: replaying {flights.Rows.Count:N0} flights, {run.Arguments.Value(_speed) ?? DefaultSpeed:N0} per second (--speed)");
     }
 
-    private static void WriteSummary(string path, IEnumerable<KeyValuePair<string, AirlineSummary>> airlines)
+    private void PrepareTopics(FlowRun run)
     {
-        try
+        string topic = Flights(run.Arguments).Name;
+        string fix = $"Fill it first: load flights --kafka HOST:PORT{(topic == DefaultName ? "" : $" --input {topic}")}.";
+        if (run.Arguments.Value(_data) is not null || run.Arguments.Value(_speed) is not null)
         {
-            File.WriteAllText(path, JsonSerializer.Serialize(
-                airlines.Select(airline => new
-                {
-                    airline = airline.Key,
-                    flights = airline.Value.Flights,
-                    departed = airline.Value.Departed,
-                    sum_dep_delay = airline.Value.SumDepDelay,
-                    max_dep_delay = airline.Value.MaxDepDelay,
-                    min_dep_delay = airline.Value.MinDepDelay,
-                    distance = airline.Value.Distance,
-                }),
-                SummaryJson) + "\n");
+            throw new UsageException("--data and --speed are for the replay without Kafka. On Kafka a run reads the topic: fill it by load flights --kafka HOST:PORT --data FILE.");
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+
+        int partitions = run.RequireTopic(topic, fix);
+        if (!run.Arguments.Options.UntilEnd)
         {
-            throw new UsageException($"--summary '{path}' cannot be written: {error.Message}", error);
+            run.RequireTopic(PlaneRow.Topic.Name, fix);
+        }
+
+        run.CreateOutputs(partitions);
+        if (!run.Arguments.Options.UntilEnd)
+        {
+            _board = new FlightsBoard(run.Broker, Outputs(run.Arguments));
         }
     }
+
+    private KeyedTopic<string, FlightRow> Flights(FlowArguments arguments) => FlightRow.Topic(arguments.Value(_input)!);
+
+    private LiveTopics Outputs(FlowArguments arguments) => new(arguments.Value(_output)!);
+
+    private KeyedTopic<string, AirlineSummary> Summaries(FlowArguments arguments) => FlightsSummary.Summaries(arguments.Value(_output)!);
+
+    private FlightData ReadData(FlowBroker host) => FlightData.Read(host.Arguments.Value(_data) ?? FlightData.DefaultPath, new Progress(host.Output, _time));
+
+    private Feed<FlightRow> FlightFeed(FlowBroker host, FlightData flights) =>
+        new(host.Broker, Flights(host.Arguments), flights.Rows, row => row.Tailnum ?? "", row => row.Scheduled());
+
+    private static Feed<PlaneRow> PlaneFeed(FlowBroker host, FlightData flights)
+    {
+        DateTimeOffset first = flights.Rows.Count > 0 ? flights.Rows[0].Scheduled() : default;
+        return new(host.Broker, PlaneRow.Topic, FlightData.ReadPlanes(), plane => plane.Tailnum, _ => first);
+    }
+
+    /// <summary>What a run without Kafka replays; <c>HasSummary</c>: an earlier run has left a table.</summary>
+    private sealed record Replay(FlightData Flights, Feed<FlightRow> Feed, bool HasSummary);
 }

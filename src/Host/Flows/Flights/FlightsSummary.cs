@@ -9,12 +9,13 @@ internal static class FlightsSummary
 
     private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
-    public static readonly KeyedTopic<string, AirlineSummary> Summaries = Topic.Keyed("flights-summary", Serde.Utf8, Serde.Json<AirlineSummary>(Json));
+    /// <summary>The topic that the flow writes: <c>NAME-summary</c>.</summary>
+    public static KeyedTopic<string, AirlineSummary> Summaries(string name) => Topic.Keyed($"{name}-summary", Serde.Utf8, Serde.Json<AirlineSummary>(Json));
 
-    public static Dataflow Build()
+    public static Dataflow Build(KeyedTopic<string, FlightRow> input, KeyedTopic<string, AirlineSummary> output)
     {
         Dataflow flow = new(AppId);
-        KeyedStream<string, FlightRow> flights = flow.Input("flights", FlightRow.Topic);
+        KeyedStream<string, FlightRow> flights = flow.Input("flights", input);
         KeyedStream<string, FlightFigures> byAirline = flights
             .KeyOn("airline", (_, flight) => flight.Carrier)
             .MapValue("figures", flight => new FlightFigures(flight.DepDelay, flight.Distance))
@@ -38,7 +39,7 @@ internal static class FlightsSummary
         count
             .JoinFinal("summary", [delay, max, min, distance])
             .MapValue("line", AirlineSummary.Of)
-            .Output("summaries", Summaries);
+            .Output("summaries", output);
         return flow;
     }
 }

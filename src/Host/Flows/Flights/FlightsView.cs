@@ -3,8 +3,11 @@ using Spectre.Console.Rendering;
 
 namespace KStreamSharp.Flows.Flights;
 
-/// <summary>Shows the board while the flow runs: a table that is drawn again on a terminal, else plain lines.</summary>
-internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status, Func<int> replayed, int total, TimeProvider time)
+/// <summary>
+/// Shows the board while the flow runs: a table that is drawn again on a terminal, else plain lines. A replay has an end, and
+/// with it a total and a count of the flights replayed; a topic on Kafka has none, and instances share it.
+/// </summary>
+internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status, (int Total, Func<int> Replayed)? replay, TimeProvider time)
 {
     private const int WidthOfNames = 90;
     private const int WidthOfPlanes = 108;
@@ -15,7 +18,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
 
     private readonly Queue<(long At, long Flights)> _pace = [];
 
-    private bool IsThrough => board.Flights >= total;
+    private bool IsThrough => replay is { } known && board.Flights >= known.Total;
 
     /// <summary>Draws the table twice a second until the token is cancelled.</summary>
     public async Task DrawAsync(CancellationToken stop) =>
@@ -34,6 +37,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
         Dictionary<News, long> told = board.AllNews.ToDictionary(news => news, news => news.Count);
         using PeriodicTimer tick = new(TimeSpan.FromSeconds(1), time);
         bool wasThrough = false;
+        string last = "";
         while (await NextAsync(tick, stop))
         {
             foreach (News news in board.AllNews.Where(news => news.Count > told[news]))
@@ -42,10 +46,13 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
                 told[news] = news.Count;
             }
 
-            if (!wasThrough)
+            string line = Progress();
+            if (!wasThrough && (replay is not null || line != last))
             {
-                output.WriteLine(Progress());
+                output.WriteLine(line);
             }
+
+            last = line;
 
             if (IsThrough && !wasThrough)
             {
@@ -81,14 +88,16 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
         }
 
         int ready = now.Shards.Count(shard => shard.State == ShardState.Running);
-        if (ready < now.ShardCount)
+        int expected = replay is null ? now.Shards.Count : now.ShardCount;
+        if (ready < expected)
         {
-            return $"Bringing the state up to date: {ready} of {now.ShardCount} shards ready";
+            return $"Bringing the state up to date: {ready} of {expected} shards ready";
         }
 
+        string here = replay is null ? $"  {ready} of {now.ShardCount} shards here" : "";
         return board.ReplayTime is not { } at
-            ? "Waiting for the first flight"
-            : $"{at:yyyy-MM-dd HH:mm} UTC  {board.Flights:N0} of {total:N0} flights  {(Rate() is { } rate ? $"{rate:N0}/s  " : "")}mean delay {Minutes(board.MeanDelay)} min";
+            ? $"Waiting for the first flight{here}"
+            : $"{at:yyyy-MM-dd HH:mm} UTC  {board.Flights:N0}{(replay is { } known ? $" of {known.Total:N0}" : "")} flights  {(Rate() is { } rate ? $"{rate:N0}/s  " : "")}mean delay {Minutes(board.MeanDelay)} min{here}";
     }
 
     /// <summary>Flights per second over the last two seconds; null at first.</summary>
@@ -143,7 +152,9 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
 
         IRenderable end = IsThrough
             ? new Text(Through, new Style(Color.Green))
-            : new Text(replayed() >= total ? "All flights are in the topic; the flow catches up. Ctrl-C ends." : "Ctrl-C ends; the next start goes on from here.", new Style(Color.Grey));
+            : new Text(
+                replay is { } known && known.Replayed() >= known.Total ? "All flights are in the topic; the flow catches up. Ctrl-C ends." : "Ctrl-C ends; the next start goes on from here.",
+                new Style(Color.Grey));
         return new Rows(table, new Text(Progress()), news, end);
     }
 

@@ -6,40 +6,49 @@ internal static class LiveFlights
     public static readonly TimeSpan SilentAfter = TimeSpan.FromSeconds(2);
     public static readonly TimeSpan LongRest = TimeSpan.FromHours(12);
 
-    public static readonly KeyedTopic<string, AirlineTotal> Airlines = Topic.Keyed<string, AirlineTotal>("flights-airlines");
-    public static readonly KeyedTopic<string, Silence> Silences = Topic.Keyed<string, Silence>("flights-silent");
-    public static readonly KeyedTopic<string, Leg> Legs = Topic.Keyed<string, Leg>("flights-legs");
-    public static readonly KeyedTopic<string, Rest> Rests = Topic.Keyed<string, Rest>("flights-rests");
-    public static readonly KeyedTopic<string, FlightWithPlane> WithPlanes = Topic.Keyed<string, FlightWithPlane>("flights-with-planes");
-    public static readonly KeyedTopic<string, Batch> Batches = Topic.Keyed<string, Batch>("flights-batches");
-
-    public static Dataflow Build()
+    public static Dataflow Build(KeyedTopic<string, FlightRow> input, LiveTopics outputs)
     {
         Dataflow flow = new("flights");
-        KeyedStream<string, FlightRow> flights = flow.Input("flights", FlightRow.Topic);
+        KeyedStream<string, FlightRow> flights = flow.Input("flights", input);
         KeyedStream<string, PlaneRow> planes = flow.Input("planes", PlaneRow.Topic);
 
         KeyedStream<string, FlightRow> byAirline = flights.KeyOn("airline", (_, flight) => flight.Carrier).Repartition("by-airline");
-        byAirline.StatefulMap<AirlineTotal, AirlineTotal>("airline-totals", AirlineTotal.Add).Output("airlines", Airlines);
-        byAirline.Stateful("airline-silent", () => new SilenceLogic()).Output("silences", Silences);
+        byAirline.StatefulMap<AirlineTotal, AirlineTotal>("airline-totals", AirlineTotal.Add).Output("airlines", outputs.Airlines);
+        byAirline.Stateful("airline-silent", () => new SilenceLogic()).Output("silences", outputs.Silences);
 
         KeyedStream<string, FlightRow> planeFlights = flights.FilterValue("plane-known", flight => flight.Tailnum is not null);
         KeyedStream<string, PlaneReport> reports = planeFlights.StatefulFlatMap<PlaneDay, PlaneReport>("plane-legs", PlaneDay.Fly);
-        reports.FilterMapValue("legs-only", report => report.Leg).Output("legs", Legs);
-        reports.FilterMapValue("rests-only", report => report.Rest).Output("rests", Rests);
+        reports.FilterMapValue("legs-only", report => report.Leg).Output("legs", outputs.Legs);
+        reports.FilterMapValue("rests-only", report => report.Rest).Output("rests", outputs.Rests);
 
         planeFlights
             .JoinRunning("plane", planes)
             .FilterMapValue("joined", row => FlightWithPlane.Of(row.Item1.Value, row.Item2.Value))
-            .Output("with-planes", WithPlanes);
+            .Output("with-planes", outputs.WithPlanes);
 
         flights
             .KeyOn("airport", (_, flight) => flight.Origin)
             .Collect("batch", TimeSpan.FromSeconds(10), maxSize: 10)
             .MapValue("batch-figures", Batch.Of)
-            .Output("batches", Batches);
+            .Output("batches", outputs.Batches);
         return flow;
     }
+}
+
+/// <summary>The topics that the live flow writes, with one name in front.</summary>
+internal sealed class LiveTopics(string name)
+{
+    public KeyedTopic<string, AirlineTotal> Airlines { get; } = Topic.Keyed<string, AirlineTotal>($"{name}-airlines");
+
+    public KeyedTopic<string, Silence> Silences { get; } = Topic.Keyed<string, Silence>($"{name}-silent");
+
+    public KeyedTopic<string, Leg> Legs { get; } = Topic.Keyed<string, Leg>($"{name}-legs");
+
+    public KeyedTopic<string, Rest> Rests { get; } = Topic.Keyed<string, Rest>($"{name}-rests");
+
+    public KeyedTopic<string, FlightWithPlane> WithPlanes { get; } = Topic.Keyed<string, FlightWithPlane>($"{name}-with-planes");
+
+    public KeyedTopic<string, Batch> Batches { get; } = Topic.Keyed<string, Batch>($"{name}-batches");
 }
 
 /// <summary>An airline so far; <c>Departed</c> counts the flights that were not cancelled.</summary>

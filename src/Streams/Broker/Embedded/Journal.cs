@@ -21,12 +21,12 @@ internal sealed class Journal : IDisposable
     private const int SearchLength = 64 << 20;
 
     private readonly string _path;
-    private readonly FileStream _lock;
+    private readonly FolderLock _lock;
     private readonly MemoryStream _frame = new();
     private FileStream _file;
     private StreamException? _failure;
 
-    private Journal(string path, FileStream @lock, FileStream file)
+    private Journal(string path, FolderLock @lock, FileStream file)
     {
         _path = path;
         _lock = @lock;
@@ -47,12 +47,13 @@ internal sealed class Journal : IDisposable
     public static Journal Open(string folder, Action<BinaryReader> replay)
     {
         string path = Path.Combine(Path.GetFullPath(folder), "journal");
-        FileStream? held = null;
+        FolderLock? held = null;
         FileStream? file = null;
         try
         {
             Directory.CreateDirectory(folder);
-            held = Hold(folder);
+            held = FolderLock.Take(
+                folder, process => $"The broker's folder {Path.GetFullPath(folder)} is in use by process {process}. End that process, or give this one another folder (--state-dir).");
             File.Delete(path + ".new");
             file = new(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, 1 << 16);
             long good = file.Length < HeadLength ? Begin(file) : Replay(file, path, replay);
@@ -67,7 +68,7 @@ internal sealed class Journal : IDisposable
             if (error is IOException or UnauthorizedAccessException)
             {
                 throw new StreamException(
-                    ExitCode.State, $"The broker's folder {Path.GetFullPath(folder)} cannot be used: {error.Message} Mend that, or give another folder.", error);
+                    ExitCode.State, $"The broker's folder {Path.GetFullPath(folder)} cannot be used: {error.Message.TrimEnd('.')}. Mend that, or give another folder.", error);
             }
 
             throw;
@@ -103,6 +104,10 @@ internal sealed class Journal : IDisposable
         {
             _file.Dispose();
         }
+        catch (IOException) when (_failure is not null)
+        {
+            // What is still in the buffer was never acknowledged; the failure has been told.
+        }
         finally
         {
             _lock.Dispose();
@@ -124,35 +129,8 @@ internal sealed class Journal : IDisposable
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             _failure = new StreamException(
-                ExitCode.State, $"The broker's journal {_path} cannot be written: {error.Message} Make room or mend the disk, then start again.", error);
+                ExitCode.State, $"The broker's journal {_path} cannot be written: {error.Message.TrimEnd('.')}. Make room or mend the disk, then start again.", error);
             throw _failure;
-        }
-    }
-
-    private static FileStream Hold(string folder)
-    {
-        string owner = Path.Combine(folder, "owner");
-        FileStream held;
-        try
-        {
-            held = new(Path.Combine(folder, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException error) when (error is not (DirectoryNotFoundException or FileNotFoundException or PathTooLongException))
-        {
-            string process = File.Exists(owner) ? File.ReadAllText(owner).Trim() : "unknown";
-            throw new StreamException(
-                ExitCode.State, $"The broker's folder {Path.GetFullPath(folder)} is in use by process {process}. End that process, or give this one another folder.", error);
-        }
-
-        try
-        {
-            File.WriteAllText(owner, $"{Environment.ProcessId}\n");
-            return held;
-        }
-        catch
-        {
-            held.Dispose();
-            throw;
         }
     }
 

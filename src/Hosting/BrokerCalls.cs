@@ -1,0 +1,53 @@
+using Microsoft.Extensions.Logging;
+
+namespace KStreamSharp.Hosting;
+
+/// <summary>Brokers as a host uses them beside the engine.</summary>
+internal static class BrokerCalls
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>The Kafka of the settings, else a broker embedded in the folder <c>broker</c> of the state folder.</summary>
+    /// <exception cref="StreamException">A client setting or the folder cannot be used.</exception>
+    public static Broker Open(HostOptions options, ILoggerFactory logging) =>
+        options.Kafka is { } kafka ? new KafkaBroker(kafka, logging) : EmbeddedBroker.Open(Path.Combine(options.Stream.StateDir, "broker"));
+
+    /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
+    public static TopicPartition[] Partitions(Broker broker, string topic)
+    {
+        TopicDescription found = Ask(() => broker.DescribeTopic(topic)) ?? throw new StreamException(ExitCode.Broker, $"Topic '{topic}' does not exist. Create it first.");
+        return [.. Enumerable.Range(0, found.Partitions).Select(partition => new TopicPartition(topic, partition))];
+    }
+
+    /// <summary>
+    /// A call whose failure is told to the user. A moment of the broker's is waited out: just after a topic was made, or while
+    /// a leader moves, it refuses what it grants a little later.
+    /// </summary>
+    public static T Ask<T>(Func<T> question)
+    {
+        long began = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return question();
+            }
+            catch (BrokerException error) when (error.Consequence == Consequence.Retry && TimeProvider.System.GetElapsedTime(began) < Patience)
+            {
+                Thread.Sleep(Turn);
+            }
+            catch (BrokerException error)
+            {
+                throw new StreamException(ExitCode.Broker, error.Message, error);
+            }
+        }
+    }
+
+    /// <inheritdoc cref="Ask{T}"/>
+    public static void Ask(Action call) => Ask(() =>
+    {
+        call();
+        return true;
+    });
+}
