@@ -47,7 +47,7 @@ internal sealed partial class HostSettings
 
     private readonly Option<string[]> _set = new(SetName)
     {
-        Description = "a setting of the Kafka client (librdkafka) by its name, for example security.protocol=SASL_SSL; repeatable; values are never shown",
+        Description = "a setting of the Kafka client by its name, for example security.protocol=SASL_SSL; repeatable; values are never shown",
         HelpName = "NAME=VALUE",
     };
 
