@@ -47,7 +47,7 @@ internal static partial class Log
     [LoggerMessage(305, LogLevel.Warning, "Shard {Shard}: the broker did not answer the restore, which goes on: {Reason}")]
     public static partial void RestoreRetries(ILogger logger, int shard, string reason);
 
-    [LoggerMessage(400, LogLevel.Warning, "Transaction aborted, going back to the last commit: {Reason}")]
+    [LoggerMessage(400, LogLevel.Information, "Transaction aborted, going back to the last commit: {Reason}")]
     public static partial void Aborted(ILogger logger, string reason);
 
     [LoggerMessage(401, LogLevel.Warning, "The end of a transaction is in doubt or its writer is fenced; a new writer settles it and {Shards} shards are taken over again: {Reason}")]
