@@ -55,6 +55,10 @@ public sealed class KafkaCluster : IAsyncLifetime
                 .WithEnvironment("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4")
                 .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4")
                 .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1")
+                .WithEnvironment("KAFKA_GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS", "6000")
+                .WithEnvironment("KAFKA_GROUP_CONSUMER_SESSION_TIMEOUT_MS", "6000")
+                .WithEnvironment("KAFKA_GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS", "1000")
+                .WithEnvironment("KAFKA_GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS", "1000")
                 .Build();
             await _container.StartAsync();
             _address = new Uri(_container.GetBootstrapAddress()).Authority;

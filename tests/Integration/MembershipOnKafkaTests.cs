@@ -72,6 +72,42 @@ public sealed class MembershipOnKafkaTests(KafkaCluster cluster, ITestOutputHelp
         topics.AssertExact();
     }
 
+    /// <summary>The seconds until the shards of a killed process produce again; printed, since they depend on the machine.</summary>
+    [Theory]
+    [InlineData("another takes over", KafkaGroupProtocol.Classic)]
+    [InlineData("restarted under its id", KafkaGroupProtocol.Classic)]
+    [InlineData("another takes over", KafkaGroupProtocol.Consumer)]
+    [InlineData("restarted under its id", KafkaGroupProtocol.Consumer)]
+    public void TheShardsOfAKilledProcessProduceAgain(string how, KafkaGroupProtocol protocol)
+    {
+        using CountTopics topics = new(cluster.Address, partitions: 4);
+        using InstanceProcess stays = Start(topics, "stays", protocol);
+        InstanceProcess killed = Start(topics, "killed", protocol);
+        try
+        {
+            topics.Load(500);
+            topics.Until(Limit, () => stays.Shards is { Length: 5 } && killed.Shards is { Length: 5 } && topics.Counted == topics.Loaded, () => "the two do not share the shards", stays, killed);
+            topics.Load(2_000);
+            killed.Kill();
+            long began = TimeProvider.System.GetTimestamp();
+            if (how == "restarted under its id")
+            {
+                killed.AwaitExit(Limit);
+                killed.Dispose();
+                killed = Start(topics, "killed", protocol);
+            }
+
+            topics.Load(500);
+            topics.AwaitAll(Limit, stays);
+            output.WriteLine($"{protocol}, {how}: {TimeProvider.System.GetElapsedTime(began).TotalSeconds:0.0} s until its shards produced again (session time-out: 6 s for classic, the broker's for consumer)");
+            topics.AssertExact();
+        }
+        finally
+        {
+            killed.Dispose();
+        }
+    }
+
     /// <summary>SIGKILL at random moments, SIGSTOP beyond the session time-out, orderly stops; on the same folder or an empty one.</summary>
     [Theory]
     [InlineData(1, KafkaGroupProtocol.Classic)]
