@@ -120,10 +120,30 @@ public sealed class CountTopics : IDisposable
         }
     }
 
+    /// <summary>The group's positions reach the input's end, and no transaction is left open on any partition.</summary>
+    public void AwaitSettled(TimeSpan limit, params InstanceProcess[] running)
+    {
+        TopicPartition[] inputs = [.. Of(Input)];
+        TopicPartition[] written = [.. Of(Output), .. Of(InternalTopics.Changelog(App)), .. Of(InternalTopics.Shards(App))];
+        Until(
+            limit,
+            () => _broker.TryGetCommittedOffsets(App, inputs, out long?[] offsets)
+                && inputs.Zip(offsets).All(pair => (pair.Second ?? 0) == _broker.EndOffset(pair.First, committedOnly: false)),
+            () => "the group's positions are not at the input's end",
+            running);
+        Until(
+            limit,
+            () => written.All(partition => _broker.EndOffset(partition, committedOnly: true) == _broker.EndOffset(partition, committedOnly: false)),
+            () => "a transaction is left open",
+            running);
+    }
+
     public void Dispose()
     {
         _writer.Dispose();
         _reader.Dispose();
         _broker.Dispose();
     }
+
+    private IEnumerable<TopicPartition> Of(string topic) => Enumerable.Range(0, Partitions).Select(partition => new TopicPartition(topic, partition));
 }
