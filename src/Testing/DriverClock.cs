@@ -4,10 +4,11 @@ namespace KStreamSharp.Testing;
 internal sealed class DriverClock(DateTimeOffset start) : TimeProvider
 {
     private long _ticks = start.UtcTicks;
+    private long _ahead;
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    public override DateTimeOffset GetUtcNow() => new(Interlocked.Read(ref _ticks), TimeSpan.Zero);
+    public override DateTimeOffset GetUtcNow() => new(Interlocked.Read(ref _ticks) + Interlocked.Read(ref _ahead), TimeSpan.Zero);
 
     public override long GetTimestamp() => Interlocked.Read(ref _ticks);
 
@@ -16,4 +17,7 @@ internal sealed class DriverClock(DateTimeOffset start) : TimeProvider
         ArgumentOutOfRangeException.ThrowIfLessThan(by, TimeSpan.Zero);
         Interlocked.Add(ref _ticks, by.Ticks);
     }
+
+    /// <summary>The wall clock is set, forwards or back; what measures time does not see it.</summary>
+    public void Jump(TimeSpan by) => Interlocked.Add(ref _ahead, by.Ticks);
 }

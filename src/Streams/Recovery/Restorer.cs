@@ -17,7 +17,7 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
         _workersAreReady = _workersAreReady || workers.All(worker => worker.IsReady);
         while (_workersAreReady && _active.Count < AtOnce && parts.Table.TryTakeNext(out int shard, out long number))
         {
-            _active.Add(new Takeover(parts, shard, number));
+            _active.Add(parts.Steps.NewTakeover(parts, shard, number));
             moved = true;
         }
 

@@ -17,7 +17,7 @@ namespace KStreamSharp;
 /// older owner that commits later is refused by the broker (its generation is old) or, if it is this process, by its void
 /// ownership number; so nothing comes in between 4 and the claim.
 /// </remarks>
-internal sealed class Takeover : IDisposable
+internal class Takeover : IDisposable
 {
     private readonly EngineParts _parts;
     private readonly int _shard;
@@ -76,7 +76,7 @@ internal sealed class Takeover : IDisposable
                 return true;
 
             case Phase.End:
-                _end = _parts.Broker.EndOffset(_changelog, committedOnly: false);
+                _end = ChangelogEnd();
                 Begin();
                 Next(Phase.Replay, "takeover.2");
                 return true;
@@ -96,7 +96,7 @@ internal sealed class Takeover : IDisposable
                 Interlocked.Add(ref _parts.Counters.RecordsRestored, _restored);
                 Interlocked.Add(ref _parts.Counters.RestoreTicks, took.Ticks);
                 Log.Restored(_parts.Logger, _shard, _restored, _end, took.TotalSeconds);
-                restored = new(_shard, _number, _store!, (_marker?.OwnerEpoch ?? 0) + 1, positions, _marker?.Watermark ?? -1, _marker?.Run ?? new RunProgress());
+                restored = new(_shard, _number, _store!, (_marker?.OwnerEpoch ?? 0) + 1, positions, _marker?.Watermark ?? -1, Progress(_marker));
                 _store = null;
                 return true;
 
@@ -104,6 +104,15 @@ internal sealed class Takeover : IDisposable
                 return false;
         }
     }
+
+    /// <summary>Step 2.</summary>
+    protected virtual long ChangelogEnd() => _parts.Broker.EndOffset(_changelog, committedOnly: false);
+
+    protected virtual RestorePlan Plan(LocalState? local, ChangelogState changelog) =>
+        RestorePlan.Decide(local, changelog, Array.Exists(_group, position => position is not null), _parts.NowMilliseconds, Broker.TombstoneRetention);
+
+    /// <summary>How far the shard has come in its finite run: as the last marker says.</summary>
+    protected virtual RunProgress Progress(CommitMarker? marker) => marker?.Run ?? new RunProgress();
 
     /// <summary>Stops; what was restored so far is kept for the next time.</summary>
     public void Dispose()
@@ -157,7 +166,7 @@ internal sealed class Takeover : IDisposable
 
         StoredMarker? stored = _store.ReadMarker();
         LocalState? local = identity is null || stored is null ? null : new(Guid.Parse(identity.Split('|')[3]), stored.ChangelogPosition, stored.BrokerTime);
-        RestorePlan plan = RestorePlan.Decide(local, changelog, Array.Exists(_group, position => position is not null), _parts.NowMilliseconds, Broker.TombstoneRetention);
+        RestorePlan plan = Plan(local, changelog);
         Log.RestorePlanned(_parts.Logger, _shard, plan.Reason);
         switch (plan.Kind)
         {

@@ -18,7 +18,7 @@ namespace KStreamSharp;
 /// Steps 1 to 3 fail: abort, forget, go back. Step 4 in doubt: a new writer settles it, then every shard of the transaction
 /// is taken over again. Step 5 fails: the shard is taken over again.
 /// </remarks>
-internal sealed class Commit(EngineParts parts, Membership membership, Transaction transaction)
+internal class Commit(EngineParts parts, Membership membership, Transaction transaction)
 {
     private long _now;
 
@@ -45,15 +45,31 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
     /// <param name="touched">Every shard with work in the open transaction.</param>
     /// <param name="takeOverAgain">What to do with a shard whose committed changes cannot be applied.</param>
     /// <exception cref="BrokerException">The commit failed; the consequence says what to do.</exception>
-    public void Complete(Shard[] touched, Action<Shard> takeOverAgain)
+    public virtual void Complete(Shard[] touched, Action<Shard> takeOverAgain)
     {
-        // 3
+        SendPositions(touched);
+        long records = transaction.Records;
+        End();
+        Apply(touched, shard => transaction.LastOffset(shard.Changelog) + 1, takeOverAgain);
+        Count(records);
+    }
+
+    /// <summary>Step 3.</summary>
+    protected void SendPositions(Shard[] touched)
+    {
         GroupToken token = membership.Token;
         if (!token.IsMember)
         {
             throw new BrokerException(Consequence.LostMembership, "this instance is no member of its group now");
         }
 
+        CheckOwnership(touched);
+        Send(Positions(touched), token);
+        parts.Reached?.Invoke("commit.3");
+    }
+
+    protected virtual void CheckOwnership(Shard[] touched)
+    {
         foreach (Shard shard in touched)
         {
             if (!parts.Ownership.IsValid(shard.Id, shard.Number))
@@ -61,22 +77,31 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
                 throw new BrokerException(Consequence.LostMembership, $"shard {shard.Id} is no longer this instance's");
             }
         }
+    }
 
-        transaction.SendOffsets([.. touched.SelectMany(shard => shard.Sources, (_, source) => KeyValuePair.Create(source.Partition, source.Position))], token);
-        parts.Reached?.Invoke("commit.3");
+    /// <summary>Of every source of every touched shard, moved or not.</summary>
+    protected virtual IReadOnlyList<KeyValuePair<TopicPartition, long>> Positions(Shard[] touched) =>
+        [.. touched.SelectMany(shard => shard.Sources, (_, source) => KeyValuePair.Create(source.Partition, source.Position))];
 
-        // 4
-        long records = transaction.Records;
+    protected virtual void Send(IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token) =>
+        transaction.SendOffsets(positions, token);
+
+    /// <summary>Step 4.</summary>
+    protected void End()
+    {
         transaction.Commit();
         parts.Reached?.Invoke("commit.4");
+    }
 
-        // 5
+    /// <summary>Step 5.</summary>
+    protected void Apply(Shard[] touched, Func<Shard, long> changelogPosition, Action<Shard> takeOverAgain)
+    {
         foreach (Shard shard in touched)
         {
             bool claim = !shard.Claimed;
             try
             {
-                shard.Apply(transaction.LastOffset(shard.Changelog) + 1, _now);
+                shard.Apply(changelogPosition(shard), _now);
             }
             catch (StreamException error)
             {
@@ -86,7 +111,11 @@ internal sealed class Commit(EngineParts parts, Membership membership, Transacti
 
             parts.Reached?.Invoke(claim ? "takeover.5" : "commit.5");
         }
+    }
 
+    /// <summary>Step 6 needs nothing more than that.</summary>
+    protected void Count(long records)
+    {
         Interlocked.Add(ref parts.Counters.RecordsOut, records);
         Interlocked.Increment(ref parts.Counters.Commits);
         Volatile.Write(ref parts.Counters.LastCommitAt, parts.Time.GetTimestamp());

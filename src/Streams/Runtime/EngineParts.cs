@@ -37,12 +37,24 @@ internal sealed class EngineParts
     /// <summary>Called when a numbered step of commit or takeover has been reached, after a turn, and before a transaction begins; tests stop an instance there.</summary>
     public Action<string>? Reached { get; init; }
 
+    public EngineSteps Steps { get; init; } = EngineSteps.Default;
+
     /// <summary>Commits only when asked by hand, as a driver does.</summary>
     public bool CommitsByHand { get; init; }
 
     public int ShardCount => Topics.ShardCount;
 
     public long NowMilliseconds => Time.GetUtcNow().ToUnixTimeMilliseconds();
+}
+
+/// <summary>Makes an instance's commits and takeovers. The simulator is tested with ones that do a step wrongly.</summary>
+internal class EngineSteps
+{
+    public static EngineSteps Default { get; } = new();
+
+    public virtual Commit NewCommit(EngineParts parts, Membership membership, Transaction transaction) => new(parts, membership, transaction);
+
+    public virtual Takeover NewTakeover(EngineParts parts, int shard, long number) => new(parts, shard, number);
 }
 
 /// <summary>What an instance counts; written by its threads once per turn or commit, read by anyone.</summary>

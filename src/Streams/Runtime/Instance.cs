@@ -57,7 +57,8 @@ internal sealed class Instance : IDisposable
     /// <summary>Takes the state folder, looks at the topics and makes the internal ones. Joins nothing yet.</summary>
     /// <exception cref="StreamException">The folder or a topic cannot be used.</exception>
     public static Instance Open(
-        Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory? logging, TimeProvider time, Action<string>? reached = null, bool commitsByHand = false)
+        Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory? logging, TimeProvider time, Action<string>? reached = null, bool commitsByHand = false,
+        EngineSteps? steps = null)
     {
         string app = options.AppId ?? flow.Id;
         StateFolder folder = StateFolder.Open(options.StateDir, app, options.InstanceId);
@@ -90,6 +91,7 @@ internal sealed class Instance : IDisposable
                     Folder = folder,
                     Reached = reached,
                     CommitsByHand = commitsByHand,
+                    Steps = steps ?? EngineSteps.Default,
                 },
                 run);
         }

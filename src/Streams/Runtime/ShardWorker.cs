@@ -45,7 +45,7 @@ internal sealed class ShardWorker : IDisposable
         _ledger = ledger;
         _run = run;
         _transaction = new Transaction(parts, slot);
-        _commit = new Commit(parts, membership, _transaction);
+        _commit = parts.Steps.NewCommit(parts, membership, _transaction);
         _touchedAllAt = parts.Time.GetTimestamp();
     }
 

@@ -1,3 +1,4 @@
+using KStreamSharp.Testing;
 using Xunit;
 
 namespace KStreamSharp.Tests.Runtime;

@@ -1,4 +1,5 @@
 using RocksDbSharp;
+using KStreamSharp.Testing;
 using Xunit;
 
 namespace KStreamSharp.Tests.Runtime;

@@ -1,10 +1,9 @@
-using KStreamSharp.Testing;
-
-namespace KStreamSharp.Tests.Runtime;
+namespace KStreamSharp.Testing;
 
 /// <summary>
 /// Several instances of one application over one embedded broker, all turned by hand in one thread on one clock. A hook can
-/// stop an instance at any numbered step, as kill -9 would.
+/// stop an instance at any numbered step, as kill -9 would, or turn the others meanwhile: the instance, or one part of it,
+/// is then asleep in the midst of the step.
 /// </summary>
 internal sealed class Cluster : IDisposable
 {
@@ -40,6 +39,9 @@ internal sealed class Cluster : IDisposable
     public DriverClock Clock { get; }
 
     public EmbeddedBroker Broker { get; }
+
+    /// <summary>What commits and takeovers are made of; a test that looks for a wrong engine puts one in.</summary>
+    public EngineSteps Steps { get; init; } = EngineSteps.Default;
 
     /// <summary>Few, so that a test of few records has many turns.</summary>
     public int RecordsPerTurnMax { get; init; } = 7;
@@ -117,13 +119,24 @@ internal sealed class Cluster : IDisposable
     /// <summary>One instance, up or down.</summary>
     internal sealed class Member(Cluster cluster, string name, string folder)
     {
+        private readonly HashSet<int> _busy = [];
         private string _folder = folder;
+        private int _depth;
 
         public string Name => name;
 
         public Instance? Instance { get; private set; }
 
         public bool IsUp => Instance is not null;
+
+        /// <summary>It was stopped while it was asleep in the midst of a step: it goes no further.</summary>
+        public bool IsDying { get; private set; }
+
+        /// <summary>One of its parts is in the midst of a step.</summary>
+        public bool IsBusy => _depth > 0;
+
+        /// <summary>The whole process stands still.</summary>
+        public bool IsAsleep { get; set; }
 
         public bool IsDone => Instance?.IsDone ?? false;
 
@@ -155,53 +168,95 @@ internal sealed class Cluster : IDisposable
                     {
                         throw new InstanceStoppedException(step);
                     }
-                });
+                },
+                steps: cluster.Steps);
         }
 
         /// <summary>A turn of each part; stopping at a step is a crash.</summary>
         public void Turn()
         {
-            Do(instance =>
+            for (int part = 0; part < PartCount; part++)
             {
-                instance.StepMembership();
-                instance.Restorer.Step();
-                foreach (ShardWorker worker in instance.Workers)
-                {
-                    worker.Step();
-                }
-            });
+                TurnPart(part);
+            }
         }
 
-        /// <summary>Does something with the instance; stopping at a step is a crash.</summary>
-        public void Do(Action<Instance> action)
+        /// <summary>Membership, the restorer, then the workers.</summary>
+        public int PartCount => 2 + (Instance?.Workers.Count ?? 0);
+
+        /// <summary>A turn of one part, unless that part is asleep in the midst of an earlier one.</summary>
+        public void TurnPart(int part)
         {
-            if (Instance is not { } instance)
+            if (IsAsleep || !_busy.Add(part))
             {
                 return;
             }
 
             try
             {
+                Do(instance => Turn(instance, part));
+            }
+            finally
+            {
+                _busy.Remove(part);
+            }
+        }
+
+        /// <summary>Does something with the instance; stopping at a step is a crash.</summary>
+        public void Do(Action<Instance> action)
+        {
+            if (Instance is not { } instance || IsDying)
+            {
+                return;
+            }
+
+            _depth++;
+            try
+            {
                 action(instance);
             }
             catch (InstanceStoppedException)
+            {
+                IsDying = true;
+            }
+            finally
+            {
+                _depth--;
+            }
+
+            if (IsDying)
             {
                 Crash();
             }
         }
 
+        /// <summary>As kill -9; what is in the midst of a step never gets further.</summary>
         public void Crash()
         {
-            Instance!.Abandon();
-            Instance = null;
+            IsDying = _depth > 0;
+            if (!IsDying)
+            {
+                Instance?.Abandon();
+                Instance = null;
+            }
         }
 
-        /// <summary>Commits and leaves in order.</summary>
-        public void Stop() => Do(instance =>
+        /// <summary>Commits and leaves in order, unless something is in the midst of a step.</summary>
+        public void Stop()
         {
-            instance.Close();
-            Instance = null;
-        });
+            if (IsBusy || IsAsleep)
+            {
+                return;
+            }
+
+            IsAsleep = true;
+            Do(instance =>
+            {
+                instance.Close();
+                Instance = null;
+            });
+            IsAsleep = false;
+        }
 
         public void LoseFolder() => _folder = cluster.NewFolder();
 
@@ -217,6 +272,22 @@ internal sealed class Cluster : IDisposable
         {
             _folder = cluster.NewFolder();
             Copy(copy, _folder);
+        }
+
+        private static void Turn(Instance instance, int part)
+        {
+            switch (part)
+            {
+                case 0:
+                    instance.StepMembership();
+                    break;
+                case 1:
+                    instance.Restorer.Step();
+                    break;
+                default:
+                    instance.Workers[part - 2].Step();
+                    break;
+            }
         }
 
         private static void Copy(string from, string to)

@@ -1,0 +1,150 @@
+using System.Globalization;
+
+namespace KStreamSharp.Testing;
+
+/// <summary>
+/// What can happen in a simulation. An event means the same whatever happened before, or nothing: so that any part of a list
+/// of events is a list of events, and a failing list can be made shorter.
+/// </summary>
+internal enum SimulationEventKind
+{
+    /// <summary>A few records arrive.</summary>
+    Push,
+
+    /// <summary>Every instance makes a turn.</summary>
+    Round,
+
+    /// <summary>One instance makes a turn.</summary>
+    Turn,
+
+    /// <summary>One part of an instance makes a turn: membership, the restorer, or a worker.</summary>
+    Part,
+
+    /// <summary>An instance joins, up to three.</summary>
+    Add,
+
+    /// <summary>An instance ends in order.</summary>
+    Stop,
+
+    /// <summary>An instance ends as by kill -9, between two turns.</summary>
+    Crash,
+
+    /// <summary>An instance that is down starts again, with its folder, without it, or with an old copy of it.</summary>
+    Open,
+
+    /// <summary>An instance will end as by kill -9 when it reaches a numbered step.</summary>
+    CrashAt,
+
+    /// <summary>An instance will fall asleep when it reaches a numbered step, for some events.</summary>
+    SleepAt,
+
+    /// <summary>One worker will fall asleep when its instance reaches a numbered step, for some events; the rest goes on.</summary>
+    WorkerSleepsAt,
+
+    /// <summary>An instance falls asleep between two turns.</summary>
+    Sleep,
+
+    /// <summary>An instance that sleeps between two turns wakes.</summary>
+    Wake,
+
+    /// <summary>Time passes in which nobody does anything.</summary>
+    Pass,
+
+    /// <summary>The wall clock jumps, forwards or back; time-outs do not see it.</summary>
+    ClockJump,
+
+    /// <summary>So much time passes that tombstones go.</summary>
+    Days,
+
+    /// <summary>Transaction markers of one partition come late.</summary>
+    HoldMarkers,
+
+    /// <summary>The markers that were late come.</summary>
+    ReleaseMarkers,
+
+    /// <summary>Compacted topics are compacted.</summary>
+    Compact,
+
+    /// <summary>A call of a writer will fail, before or after it was carried out.</summary>
+    FailCall,
+
+    /// <summary>A writer is fenced by another of its id.</summary>
+    Fence,
+
+    /// <summary>A finite run begins in the midst of it all.</summary>
+    End,
+
+    /// <summary>Faults stop, a finite run ends, and all leave; then they go on.</summary>
+    Finish,
+}
+
+/// <summary>One event; A to D are numbers that it uses as it likes, each 0 to 9,999.</summary>
+internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A, int B, int C, int D)
+{
+    /// <summary>The steps at which an instance can stop or sleep.</summary>
+    public static readonly string[] Steps =
+    [
+        "takeover.1", "takeover.2", "takeover.3", "takeover.4", "takeover.5",
+        "begin", "turn", "commit.0", "commit.1", "commit.2", "commit.3", "commit.4", "commit.5", "commit.6",
+    ];
+
+    private static readonly (SimulationEventKind Kind, int Weight)[] Weights =
+    [
+        (SimulationEventKind.Push, 90), (SimulationEventKind.Round, 120), (SimulationEventKind.Turn, 70), (SimulationEventKind.Part, 80),
+        (SimulationEventKind.Add, 6), (SimulationEventKind.Stop, 3), (SimulationEventKind.Crash, 5), (SimulationEventKind.Open, 22),
+        (SimulationEventKind.CrashAt, 10), (SimulationEventKind.SleepAt, 6), (SimulationEventKind.WorkerSleepsAt, 6),
+        (SimulationEventKind.Sleep, 5), (SimulationEventKind.Wake, 20), (SimulationEventKind.Pass, 8), (SimulationEventKind.ClockJump, 2),
+        (SimulationEventKind.Days, 2), (SimulationEventKind.HoldMarkers, 7), (SimulationEventKind.ReleaseMarkers, 9), (SimulationEventKind.Compact, 5),
+        (SimulationEventKind.FailCall, 12), (SimulationEventKind.Fence, 3),
+    ];
+
+    /// <summary>The step that this event waits for.</summary>
+    public string Step => Steps[B % Steps.Length];
+
+    public bool IsAtStep => Kind is SimulationEventKind.CrashAt or SimulationEventKind.SleepAt or SimulationEventKind.WorkerSleepsAt;
+
+    /// <summary>The events of a seed: one to three finite runs, each of which begins amidst the faults or after them.</summary>
+    public static List<SimulationEvent> Draw(Random random, int count)
+    {
+        List<SimulationEvent> events = [Any(SimulationEventKind.Add), Any(SimulationEventKind.Push)];
+        int runs = random.Next(4) == 0 ? 1 + random.Next(3) : 1;
+        for (int run = 0; run < runs; run++)
+        {
+            int length = count / runs;
+            int endAt = random.Next(2) == 0 ? length : length / 2;
+            for (int i = 0; i < length; i++)
+            {
+                if (i == endAt)
+                {
+                    events.Add(Any(SimulationEventKind.End));
+                }
+
+                events.Add(Any(Kind()));
+            }
+
+            events.Add(Any(SimulationEventKind.Finish));
+        }
+
+        return events;
+
+        SimulationEvent Any(SimulationEventKind kind) => new(kind, random.Next(10_000), random.Next(10_000), random.Next(10_000), random.Next(10_000));
+
+        SimulationEventKind Kind()
+        {
+            int at = random.Next(Weights.Sum(entry => entry.Weight));
+            foreach ((SimulationEventKind kind, int weight) in Weights)
+            {
+                if ((at -= weight) < 0)
+                {
+                    return kind;
+                }
+            }
+
+            return SimulationEventKind.Round;
+        }
+    }
+
+    public override string ToString() => IsAtStep
+        ? string.Create(CultureInfo.InvariantCulture, $"{Kind} {Step} ({A}, {B}, {C}, {D})")
+        : string.Create(CultureInfo.InvariantCulture, $"{Kind} ({A}, {B}, {C}, {D})");
+}

@@ -1,0 +1,329 @@
+using System.Globalization;
+
+namespace KStreamSharp.Testing;
+
+/// <summary>Plays a list of events over instances of a flow, then looks whether all is as it must be.</summary>
+internal sealed class SimulationRun : IDisposable
+{
+    private const int InstancesMax = 3;
+
+    private readonly Simulation _simulation;
+    private readonly IReadOnlyList<SimulationEvent> _events;
+    private readonly Action<string>? _trace;
+    private readonly Cluster _cluster;
+    private readonly SimulationTopics _topics;
+    private readonly SimulationAudit _audit;
+    private readonly TopicPartition[] _partitions;
+    private readonly List<TopicPartition> _held = [];
+    private readonly List<(SimulationEvent Event, Cluster.Member Member)> _armed = [];
+    private readonly Dictionary<Cluster.Member, string> _copies = [];
+    private readonly bool _evictAlways;
+    private int _next;
+    private bool _settling;
+    private int _workers = 2;
+    private SimulationEvent? _failing;
+    private int _failingIn;
+
+    public SimulationRun(Simulation simulation, int seed, IReadOnlyList<SimulationEvent> events, Action<string>? trace)
+    {
+        _simulation = simulation;
+        _events = events;
+        _trace = trace;
+        Random random = new(seed);
+        _evictAlways = random.Next(3) == 0;
+        _cluster = new Cluster(simulation.Flow, shards: 1 + random.Next(4), simulation.Guarantee) { Steps = simulation.Steps, RecordsPerTurnMax = 1 + random.Next(9) };
+        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers };
+        _cluster.StopsAt = Reached;
+        _cluster.Broker.WriterFaults = (_, call, done) => Fault(call, done);
+        _topics = new SimulationTopics(_cluster.Broker, simulation.Guarantee);
+        string app = simulation.Flow.Id;
+        _audit = new SimulationAudit(_cluster);
+        _partitions =
+        [
+            .. from topic in simulation.Flow.Steps.Select(step => step.Topic ?? (step.IsRepartition ? step.RepartitionTopic(app) : null)).OfType<string>()
+                   .Append(InternalTopics.Changelog(app)).Append(InternalTopics.Changelog(app)).Append(InternalTopics.Shards(app)).Order(StringComparer.Ordinal)
+               from partition in Enumerable.Range(0, _cluster.Shards)
+               select new TopicPartition(topic, partition),
+        ];
+    }
+
+    /// <summary>How often each kind of fault happened, by kind and step.</summary>
+    public SortedDictionary<string, int> Faults { get; } = new(StringComparer.Ordinal);
+
+    public void Play()
+    {
+        while (_next < _events.Count)
+        {
+            PlayNext();
+        }
+
+        Finish();
+        _audit.CheckEnd();
+        _simulation.Check(_topics);
+    }
+
+    public void Dispose() => _cluster.Dispose();
+
+    private void PlayNext()
+    {
+        SimulationEvent next = _events[_next];
+        _trace?.Invoke(string.Create(CultureInfo.InvariantCulture, $"{_next,4} {next}"));
+        _next++;
+        Happen(next);
+        _audit.Look();
+    }
+
+    private void Happen(in SimulationEvent e)
+    {
+        List<Cluster.Member> members = _cluster.Members;
+        if (e.Kind != SimulationEventKind.Add && members.Count == 0)
+        {
+            return;
+        }
+
+        Cluster.Member member = members.Count == 0 ? null! : members[e.A % members.Count];
+        switch (e.Kind)
+        {
+            case SimulationEventKind.Push:
+                for (int i = 0; i <= e.B % 3; i++)
+                {
+                    _simulation.Push(new Random((e.A * 10_000) + e.C + i), _topics);
+                }
+
+                break;
+            case SimulationEventKind.Round:
+                _cluster.Round(e.A % 80);
+                break;
+            case SimulationEventKind.Turn:
+                member.Turn();
+                Leave(member, e);
+                _cluster.Clock.Advance(TimeSpan.FromMilliseconds(e.B % 80));
+                break;
+            case SimulationEventKind.Part when member.IsUp:
+                member.TurnPart(e.B % member.PartCount);
+                break;
+            case SimulationEventKind.Add when members.Count < InstancesMax:
+                _workers = 1 + (e.B % 3);
+                _cluster.Add($"{(char)('a' + members.Count)}");
+                break;
+            case SimulationEventKind.Stop when member is { IsUp: true, IsBusy: false, IsAsleep: false }:
+                Count(e.Kind);
+                member.Stop();
+                break;
+            case SimulationEventKind.Crash when member.IsUp:
+                Count(e.Kind);
+                member.IsAsleep = false;
+                member.Crash();
+                break;
+            case SimulationEventKind.Open when !member.IsUp:
+                ChangeFolder(member, e.B % 8);
+                _workers = 1 + (e.C % 3);
+                member.Open();
+                break;
+            case SimulationEventKind.CrashAt or SimulationEventKind.SleepAt or SimulationEventKind.WorkerSleepsAt:
+                _armed.Add((e, member));
+                break;
+            case SimulationEventKind.Sleep when member is { IsUp: true, IsBusy: false, IsAsleep: false }:
+                Count(e.Kind);
+                member.IsAsleep = true;
+                break;
+            case SimulationEventKind.Wake when !member.IsBusy:
+                member.IsAsleep = false;
+                break;
+            case SimulationEventKind.Pass:
+                Count(e.Kind);
+                _cluster.Clock.Advance(TimeSpan.FromMilliseconds(e.B % 3000));
+                break;
+            case SimulationEventKind.ClockJump:
+                Count(e.Kind);
+                _cluster.Clock.Jump(TimeSpan.FromSeconds((e.B % 7201) - 3600));
+                break;
+            case SimulationEventKind.Days:
+                // Who was away so long must not bring deleted keys back.
+                Count(e.Kind);
+                _cluster.Clock.Advance(TimeSpan.FromDays(6 + (e.B % 3)));
+                _cluster.Broker.Compact();
+                break;
+            case SimulationEventKind.HoldMarkers:
+                TopicPartition held = _partitions[e.B % _partitions.Length];
+                if (!_held.Contains(held) && _cluster.Broker.DescribeTopic(held.Topic) is { } topic && held.Partition < topic.Partitions)
+                {
+                    Count(e.Kind);
+                    _cluster.Broker.HoldMarkers(held);
+                    _held.Add(held);
+                }
+
+                break;
+            case SimulationEventKind.ReleaseMarkers when _held.Count > 0:
+                _cluster.Broker.ReleaseMarkers(_held[^1]);
+                _held.RemoveAt(_held.Count - 1);
+                break;
+            case SimulationEventKind.Compact:
+                Count(e.Kind);
+                _cluster.Broker.Compact();
+                break;
+            case SimulationEventKind.FailCall:
+                _failing = e;
+                _failingIn = e.D % 4;
+                break;
+            case SimulationEventKind.Fence when member.IsUp && member.Instance!.Workers.All(worker => worker.IsReady):
+                Count(e.Kind);
+                using (TransactionalWriter other = _cluster.Broker.CreateWriter($"{_simulation.Flow.Id}/{member.Name}/{e.B % member.Instance.Workers.Count}", TimeSpan.FromSeconds(1)))
+                {
+                    other.Initialize();
+                }
+
+                break;
+            case SimulationEventKind.End:
+                _cluster.End();
+                break;
+            case SimulationEventKind.Finish when !members.Exists(other => other.IsBusy):
+                Finish();
+                _audit.CheckEnd();
+                _simulation.Check(_topics);
+                _cluster.GoOn();
+                Reopen();
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void Leave(Cluster.Member member, in SimulationEvent e)
+    {
+        if (_cluster.UntilEnd && member.IsDone && e.C % 10 == 0)
+        {
+            member.Stop();
+        }
+    }
+
+    /// <summary>An instance has reached a step; true when it ends there.</summary>
+    private bool Reached(Cluster.Member member, string step)
+    {
+        if (_settling || member.IsDying)
+        {
+            return member.IsDying;
+        }
+
+        int at = _armed.FindIndex(armed => armed.Member == member && armed.Event.Step == step);
+        if (at < 0)
+        {
+            return false;
+        }
+
+        SimulationEvent e = _armed[at].Event;
+        if (e.C % 3 != 0)
+        {
+            // Not the first time that it comes here.
+            _armed[at] = (e with { C = e.C - 1 }, member);
+            return false;
+        }
+
+        _armed.RemoveAt(at);
+        Count(e.Kind, step);
+        if (e.Kind == SimulationEventKind.CrashAt)
+        {
+            return true;
+        }
+
+        bool asleep = member.IsAsleep;
+        member.IsAsleep |= e.Kind == SimulationEventKind.SleepAt;
+        _trace?.Invoke($"     {member.Name} sleeps at {step}");
+        bool closing = asleep && e.Kind != SimulationEventKind.SleepAt;
+        for (int left = closing ? 0 : 3 + (e.D % 25); left > 0 && _next < _events.Count && _events[_next].Kind != SimulationEventKind.Finish && !member.IsDying; left--)
+        {
+            PlayNext();
+            if (e.D % 2 == 0)
+            {
+                // Enough for a session, a budget or a transaction to time out, and for the others to take over.
+                _cluster.Round(e.A % 300);
+            }
+        }
+
+        member.IsAsleep = asleep;
+        _trace?.Invoke($"     {member.Name} {(member.IsDying ? "ends" : "wakes")} at {step}");
+        return member.IsDying;
+    }
+
+    /// <summary>A call fails, before or after it was carried out.</summary>
+    private void Fault(string call, bool done)
+    {
+        if (_settling || _failing is not { } e || call != (e.B % 4) switch { 0 => "Append", 1 => "SendOffsets", _ => "Commit" } || (call != "Append" && done != (e.C % 2 == 0)))
+        {
+            return;
+        }
+
+        if (_failingIn-- > 0)
+        {
+            return;
+        }
+
+        _failing = null;
+        Consequence consequence = call == "Commit"
+            ? (e.A % 2 == 0 ? Consequence.Retry : Consequence.NewWriter)
+            : (e.A % 3) switch { 0 => Consequence.Abort, 1 => Consequence.LostMembership, _ => Consequence.NewWriter };
+        Count(SimulationEventKind.FailCall, $"{call} {(done ? "after" : "before")}: {consequence}");
+        throw new BrokerException(consequence, "the simulation lets this call fail");
+    }
+
+    private void ChangeFolder(Cluster.Member member, int how)
+    {
+        switch (how)
+        {
+            case 0 or 1:
+                Count(SimulationEventKind.Open, "folder lost");
+                member.LoseFolder();
+                break;
+            case 2 or 3:
+                _copies[member] = member.CopyFolder();
+                break;
+            case 4 when _copies.TryGetValue(member, out string? copy):
+                Count(SimulationEventKind.Open, "old folder put back");
+                member.PutBack(copy);
+                break;
+            default:
+                break;
+        }
+    }
+
+    /// <summary>The faults are over: all must get to the end, and leave.</summary>
+    private void Finish()
+    {
+        _settling = true;
+        _armed.Clear();
+        _failing = null;
+        _held.ForEach(_cluster.Broker.ReleaseMarkers);
+        _held.Clear();
+        _cluster.Members.ForEach(member => member.IsAsleep = false);
+        if (_cluster.Members.Count == 0)
+        {
+            _cluster.Add("a");
+        }
+
+        Reopen();
+        _cluster.End();
+        UntilAllHaveLeft();
+
+        // What came while a run was under way belongs to the next one.
+        Reopen();
+        UntilAllHaveLeft();
+        _settling = false;
+    }
+
+    private void Reopen() => _cluster.Members.FindAll(member => !member.IsUp).ForEach(member => member.Open());
+
+    private void UntilAllHaveLeft() => _cluster.Until(
+        () =>
+        {
+            _cluster.Members.FindAll(member => member.IsDone).ForEach(member => member.Stop());
+            return _cluster.Members.TrueForAll(member => !member.IsUp);
+        },
+        "the run is done, and all have left",
+        rounds: 1_500);
+
+    private void Count(SimulationEventKind kind, string? at = null)
+    {
+        string name = at is null ? $"{kind}" : $"{kind} {at}";
+        Faults[name] = Faults.GetValueOrDefault(name) + 1;
+    }
+}

@@ -1,0 +1,82 @@
+using System.Diagnostics;
+using System.Globalization;
+using KStreamSharp;
+using KStreamSharp.Testing;
+using KStreamSharp.Tests.Simulations;
+
+const string Usage = "usage: [--seeds N] [--from N] [--seed N] [--guarantee exactly-once|at-least-once] [--wrong a|b|c|d|e|f]";
+
+int seeds = 1000;
+int from = 0;
+int? single = null;
+Guarantee? only = null;
+EngineSteps? wrong = null;
+for (int i = 0; i < args.Length; i += 2)
+{
+    string value = i + 1 < args.Length ? args[i + 1] : "";
+    bool isNumber = int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int number);
+    switch (args[i])
+    {
+        case "--seeds" when isNumber:
+            seeds = number;
+            break;
+        case "--from" when isNumber:
+            from = number;
+            break;
+        case "--seed" when isNumber:
+            single = number;
+            break;
+        case "--guarantee" when value is "exactly-once" or "at-least-once":
+            only = value == "exactly-once" ? Guarantee.ExactlyOnce : Guarantee.AtLeastOnce;
+            break;
+        case "--wrong" when WrongEngines.All.TryGetValue(value, out EngineSteps? steps):
+            wrong = steps;
+            break;
+        default:
+            Console.Error.WriteLine($"'{args[i]} {value}' is not understood; {Usage}");
+            return 2;
+    }
+}
+
+Stopwatch watch = Stopwatch.StartNew();
+SortedDictionary<string, int> faults = new(StringComparer.Ordinal);
+int schedules = 0;
+int breaches = 0;
+foreach (Guarantee guarantee in only is { } one ? [one] : new[] { Guarantee.ExactlyOnce, Guarantee.AtLeastOnce })
+{
+    foreach (int seed in single is { } replayed ? [replayed] : Enumerable.Range(from, seeds))
+    {
+        SimulationReport report = RandomSimulation.Of(seed, guarantee, wrong, shrinkRuns: 0).Run(seed, single is null ? null : Console.WriteLine);
+        schedules++;
+        foreach ((string fault, int count) in report.Faults)
+        {
+            faults[fault] = faults.GetValueOrDefault(fault) + count;
+        }
+
+        if (report.Breach is not null)
+        {
+            breaches++;
+            Console.WriteLine($"seed {seed}, {guarantee}: {report.Breach}");
+            report = RandomSimulation.Of(seed, guarantee, wrong).Run(seed);
+            Console.WriteLine($"  the shortest list of events found that fails ({report.Events.Count}), with: {report.Breach}");
+            foreach (string happening in report.Events)
+            {
+                Console.WriteLine($"    {happening}");
+            }
+
+            if (wrong is not null)
+            {
+                // One is enough to show that it is found.
+                return 1;
+            }
+        }
+    }
+}
+
+Console.WriteLine($"{schedules} schedules in {watch.Elapsed.TotalSeconds:0} s, {breaches} breaches; faults by kind and step:");
+foreach ((string fault, int count) in faults)
+{
+    Console.WriteLine($"{count,9}  {fault}");
+}
+
+return breaches == 0 ? 0 : 1;

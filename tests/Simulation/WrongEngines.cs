@@ -1,0 +1,94 @@
+namespace KStreamSharp.Tests.Simulations;
+
+/// <summary>Engines with one step done wrongly. The simulator is worth what it finds in these.</summary>
+internal static class WrongEngines
+{
+    public static IReadOnlyDictionary<string, EngineSteps> All { get; } = new SortedDictionary<string, EngineSteps>
+    {
+        ["a"] = new Wrong { Commit = (parts, membership, transaction) => new NoOwnershipCheck(parts, membership, transaction) },
+        ["b"] = new Wrong { Takeover = (parts, shard, number) => new StableEnd(parts, shard, number) },
+        ["c"] = new Wrong { Commit = (parts, membership, transaction) => new AppliedFirst(parts, membership, transaction) },
+        ["d"] = new Wrong { Commit = (parts, membership, transaction) => new MovedPositionsOnly(parts, membership, transaction) },
+        ["e"] = new Wrong { Takeover = (parts, shard, number) => new TombstonesForgotten(parts, shard, number) },
+        ["f"] = new Wrong { Takeover = (parts, shard, number) => new EndsForgotten(parts, shard, number) },
+    };
+
+    private sealed class Wrong : EngineSteps
+    {
+        public Func<EngineParts, Membership, Transaction, Commit>? Commit { get; init; }
+
+        public Func<EngineParts, int, long, Takeover>? Takeover { get; init; }
+
+        public override Commit NewCommit(EngineParts parts, Membership membership, Transaction transaction) =>
+            Commit?.Invoke(parts, membership, transaction) ?? base.NewCommit(parts, membership, transaction);
+
+        public override Takeover NewTakeover(EngineParts parts, int shard, long number) =>
+            Takeover?.Invoke(parts, shard, number) ?? base.NewTakeover(parts, shard, number);
+    }
+
+    /// <summary>Commit, step 3, without a look at the ownership numbers.</summary>
+    private sealed class NoOwnershipCheck(EngineParts parts, Membership membership, Transaction transaction) : Commit(parts, membership, transaction)
+    {
+        protected override void CheckOwnership(Shard[] touched)
+        {
+        }
+    }
+
+    /// <summary>Takeover, step 2, takes the last stable offset for the end.</summary>
+    private sealed class StableEnd(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+    {
+        private readonly Broker _broker = parts.Broker;
+        private readonly TopicPartition _changelog = new(InternalTopics.Changelog(parts.App), shard);
+
+        protected override long ChangelogEnd() => _broker.EndOffset(_changelog, committedOnly: true);
+    }
+
+    /// <summary>Commit, step 5 before step 4.</summary>
+    private sealed class AppliedFirst(EngineParts parts, Membership membership, Transaction transaction) : Commit(parts, membership, transaction)
+    {
+        private readonly Broker _broker = parts.Broker;
+        private readonly Transaction _open = transaction;
+
+        public override void Complete(Shard[] touched, Action<Shard> takeOverAgain)
+        {
+            SendPositions(touched);
+            long records = _open.Records;
+            Apply(touched, shard => _broker.EndOffset(shard.Changelog, committedOnly: false), takeOverAgain);
+            End();
+            Count(records);
+        }
+    }
+
+    /// <summary>Commit, step 3, without the positions of shards that did not move.</summary>
+    private sealed class MovedPositionsOnly(EngineParts parts, Membership membership, Transaction transaction) : Commit(parts, membership, transaction)
+    {
+        protected override IReadOnlyList<KeyValuePair<TopicPartition, long>> Positions(Shard[] touched) =>
+        [
+            .. from shard in touched
+               where shard.Sources.Any(source => source.Position != source.Committed)
+               from source in shard.Sources
+               select KeyValuePair.Create(source.Partition, source.Position),
+        ];
+
+        protected override void Send(IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
+        {
+            if (positions.Count > 0)
+            {
+                base.Send(positions, token);
+            }
+        }
+    }
+
+    /// <summary>A local folder is used however old it is.</summary>
+    private sealed class TombstonesForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+    {
+        protected override RestorePlan Plan(LocalState? local, ChangelogState changelog) =>
+            base.Plan(local is null ? null : local with { BrokerTime = long.MaxValue / 2 }, changelog);
+    }
+
+    /// <summary>The ends of upstream shards that have been seen are not kept with the commit.</summary>
+    private sealed class EndsForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+    {
+        protected override RunProgress Progress(CommitMarker? marker) => base.Progress(marker) with { EndsSeen = new Dictionary<string, IReadOnlySet<int>>() };
+    }
+}

@@ -1,0 +1,47 @@
+using KStreamSharp.Testing;
+using KStreamSharp.Tests.Simulations;
+using Xunit;
+
+namespace KStreamSharp.Tests.Runtime;
+
+/// <summary>A short run of the simulator; <c>tests/Simulation</c> is the long one.</summary>
+public class SimulationTests
+{
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 40)];
+
+    [Theory]
+    [MemberData(nameof(Seeds))]
+    public void NothingIsLostOrDoubledWhateverHappens(int seed)
+    {
+        SimulationReport report = RandomSimulation.Of(seed, seed % 4 == 3 ? Guarantee.AtLeastOnce : Guarantee.ExactlyOnce).Run(seed);
+        Assert.True(report.Breach is null, $"{report.Breach}\n{string.Join("\n", report.Events)}");
+    }
+
+    [Fact]
+    public void TheSameSeedGivesTheSameRun()
+    {
+        List<string> first = [];
+        List<string> second = [];
+        SimulationReport one = RandomSimulation.Of(7, Guarantee.ExactlyOnce).Run(7, first.Add);
+        SimulationReport two = RandomSimulation.Of(7, Guarantee.ExactlyOnce).Run(7, second.Add);
+        Assert.NotEmpty(one.Faults);
+        Assert.Equal(one.Faults, two.Faults);
+        Assert.Equal(first, second);
+    }
+
+    [Fact]
+    public void AFlowThatIsWrongIsFoundWithAShortList()
+    {
+        KeyedTopic<string, int> numbers = Topic.Keyed<string, int>("numbers");
+        KeyedTopic<string, int> copies = Topic.Keyed<string, int>("copies");
+        Dataflow flow = new("copy");
+        flow.Input("numbers", numbers).FilterValue("seven", value => value != 7).Output("copies-out", copies);
+        SimulationReport report = new Simulation(
+            flow,
+            (_, topics) => topics.Push(numbers, "key", topics.Pushed),
+            topics => Assert.Equal(topics.Records(numbers).Count, topics.Records(copies).Count)).Run(1);
+        Assert.NotNull(report.Breach);
+        Assert.InRange(report.Events.Count, 2, 12);
+        Assert.DoesNotContain(report.Events, e => e.StartsWith("Crash", StringComparison.Ordinal));
+    }
+}
