@@ -1,5 +1,5 @@
 using KStreamSharp.Flows.Flights;
-using KStreamSharp.Tests.Runtime;
+using KStreamSharp.Testing;
 using Xunit;
 
 namespace KStreamSharp.Tests;
