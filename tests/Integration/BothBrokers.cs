@@ -72,9 +72,26 @@ internal sealed class BothBrokers(string address, ITestOutputHelper output) : ID
             StreamOptions options = new() { InstanceId = name, StateDir = Path.Combine(_folder, $"{++_folders}"), UntilEnd = true, Workers = 2, RecordsPerTurnMax = 7 };
             using StreamEngine engine = new(flow, broker, options, new TestLogging(name, output));
             await engine.RunAsync(TestContext.Current.CancellationToken).WaitAsync(Limit, TestContext.Current.CancellationToken);
+            await Settled(broker);
         }
 
         return outputs.ToDictionary(step => step.Topic![(_app.Length + 1)..], step => Read(broker, step.Topic!));
+    }
+
+    /// <summary>
+    /// Until readers see what the run committed: Kafka answers a commit before that, and a run that does not see that the one
+    /// before it is over takes part in that one.
+    /// </summary>
+    private async Task Settled(Broker broker)
+    {
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        limit.CancelAfter(Limit);
+        using PeriodicTimer turns = new(TimeSpan.FromMilliseconds(20));
+        TopicPartition[] ledger = [.. Enumerable.Range(0, InputPartitions).Select(number => new TopicPartition(InternalTopics.Shards(_app), number))];
+        while (Array.Exists(ledger, partition => broker.EndOffset(partition, committedOnly: true) < broker.EndOffset(partition, committedOnly: false)))
+        {
+            await turns.WaitForNextTickAsync(limit.Token);
+        }
     }
 
     private static void Load(Broker broker, string topic, Row[] rows)

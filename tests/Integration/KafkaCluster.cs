@@ -17,7 +17,8 @@ namespace KStreamSharp.Tests;
 /// </summary>
 public sealed class KafkaCluster : IAsyncLifetime
 {
-    private const string Label = "kstreamsharp.integration";
+    /// <summary>What every container of the tests carries: its value is the process that started it.</summary>
+    internal const string Label = "kstreamsharp.integration";
 
     private KafkaContainer? _container;
     private string? _address;

@@ -21,6 +21,7 @@ internal sealed class KafkaWriter : TransactionalWriter
     private Dictionary<TopicPartition, long> _committed = [];
     private bool _failed;
     private bool _lostAll;
+    private volatile string? _refusedPartition;
     private int _sincePoll;
 
     public KafkaWriter(KafkaBroker broker, string transactionalId, TimeSpan transactionTimeout)
@@ -29,7 +30,7 @@ internal sealed class KafkaWriter : TransactionalWriter
         _id = transactionalId;
         _delivered = Delivered;
         _producer = broker.Build(() => new ProducerBuilder<byte[]?, byte[]?>(broker.Settings.Writer(transactionalId, transactionTimeout))
-            .SetLogHandler((_, message) => broker.Heard(message))
+            .SetLogHandler((_, message) => Heard(message))
             .SetErrorHandler((_, error) => _lostAll |= error.Code == ErrorCode.Local_AllBrokersDown)
             .SetKeySerializer(Serializers.ByteArray!)
             .SetValueSerializer(Serializers.ByteArray!)
@@ -48,6 +49,7 @@ internal sealed class KafkaWriter : TransactionalWriter
         CheckCoordinator();
         _last.Clear();
         _failed = false;
+        _refusedPartition = null;
         Call("begun", _producer.BeginTransaction);
     }
 
@@ -64,10 +66,23 @@ internal sealed class KafkaWriter : TransactionalWriter
     public override void SendOffsets(string group, IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
     {
         CheckCoordinator();
-        Call($"given the positions of group '{group}'", () => _producer.SendOffsetsToTransaction(
+        Call($"given the positions of group '{group}'", () =>
+        {
+            try
+            {
+                Send();
+            }
+            catch (KafkaException error) when (error.Error.Code == ErrorCode.Local_State)
+            {
+                // All that the client says of a transaction that fails during this call; asked again, it says why.
+                Send();
+            }
+        });
+
+        void Send() => _producer.SendOffsetsToTransaction(
             positions.Select(position => new TopicPartitionOffset(KafkaBroker.Client(position.Key), position.Value)),
             KafkaGroupMetadata.Write(group, token),
-            OffsetsTime));
+            OffsetsTime);
     }
 
     public override void Commit()
@@ -114,6 +129,18 @@ internal sealed class KafkaWriter : TransactionalWriter
         }
     }
 
+    /// <summary>Which partition a transaction was refused for is told by the log alone.</summary>
+    private void Heard(LogMessage message)
+    {
+        if (message.Facility == "ADDPARTS" && message.Message.IndexOf("Failed to", StringComparison.Ordinal) is var at and >= 0)
+        {
+            // The partitions that follow are refused for the same reason, or were not tried.
+            _refusedPartition ??= message.Message[at..];
+        }
+
+        _broker.Heard(message);
+    }
+
     private void Delivered(DeliveryReport<byte[]?, byte[]?> report)
     {
         if (!report.Error.IsError)
@@ -131,7 +158,8 @@ internal sealed class KafkaWriter : TransactionalWriter
         catch (KafkaException error)
         {
             _failed = true;
-            throw _broker.Failure(error, $"The transaction of '{_id}' could not be {what}");
+            string partition = KafkaErrors.Of(error) == Consequence.Stop && _refusedPartition is { } refused ? $" ({refused})" : "";
+            throw _broker.Failure(error, $"The transaction of '{_id}' could not be {what}{partition}");
         }
     }
 }

@@ -1,0 +1,107 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Docker.DotNet;
+using Docker.DotNet.Models;
+using DotNet.Testcontainers.Builders;
+using DotNet.Testcontainers.Configurations;
+using DotNet.Testcontainers.Containers;
+using Xunit;
+
+namespace KStreamSharp.Tests;
+
+/// <summary>A broker of one node in a container of its own, with settings of its own, which can be killed and started again.</summary>
+internal sealed class OwnBroker : IAsyncDisposable
+{
+    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
+
+    /// <summary>As the image starts, but a container that is started again has its folder formatted already.</summary>
+    private const string Command =
+        "[ -e /tmp/own/meta.properties ] && exec java -Xmx512m -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties || exec /etc/kafka/docker/run";
+
+    private readonly IContainer _container;
+
+    private OwnBroker(IContainer container, string address)
+    {
+        _container = container;
+        Address = address;
+    }
+
+    /// <summary>The same after a restart: the port is bound by number, since the broker tells it to its clients.</summary>
+    public string Address { get; }
+
+    /// <summary>
+    /// Starts the container. Where no Docker engine answers, the test is skipped; it fails when <c>KSTREAM_REQUIRE_KAFKA</c>
+    /// is 1 and there is no other broker to run tests on either.
+    /// </summary>
+    public static async Task<OwnBroker> Start(string listenerSecurity, params (string Name, string Value)[] settings)
+    {
+        int port = FreePort();
+        try
+        {
+            ContainerBuilder builder = new ContainerBuilder("apache/kafka:4.3.1")
+                .WithLabel(KafkaCluster.Label, Environment.ProcessId.ToString(CultureInfo.InvariantCulture))
+                .WithCommand("/bin/sh", "-c", Command)
+                .WithPortBinding(port, port)
+                .WithEnvironment("KAFKA_LOG_DIRS", "/tmp/own")
+                .WithEnvironment("KAFKA_NODE_ID", "1")
+                .WithEnvironment("KAFKA_PROCESS_ROLES", "broker,controller")
+                .WithEnvironment("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093")
+                .WithEnvironment("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
+                .WithEnvironment("KAFKA_LISTENERS", $"CLIENTS://0.0.0.0:{port},BROKER://localhost:9092,CONTROLLER://localhost:9093")
+                .WithEnvironment("KAFKA_ADVERTISED_LISTENERS", $"CLIENTS://127.0.0.1:{port},BROKER://localhost:9092")
+                .WithEnvironment("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", $"CLIENTS:{listenerSecurity},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT")
+                .WithEnvironment("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER")
+                .WithEnvironment("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1")
+                .WithEnvironment("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4")
+                .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1")
+                .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1")
+                .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4")
+                .WithEnvironment("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR", "1")
+                .WithEnvironment("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1")
+                .WithEnvironment("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+                .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1");
+            IContainer container = settings.Aggregate(builder, (with, setting) => with.WithEnvironment(setting.Name, setting.Value)).Build();
+            await container.StartAsync(TestContext.Current.CancellationToken);
+            return new OwnBroker(container, $"127.0.0.1:{port}");
+        }
+        catch (Exception error) when (error is DockerUnavailableException or HttpRequestException)
+        {
+            string why = $"This needs a container of its own, and no Docker engine answers ({error.Message.Split('\n')[0]}).";
+            bool hasOther = Environment.GetEnvironmentVariable("KSTREAM_KAFKA") is { Length: > 0 };
+            Assert.SkipWhen(hasOther || Environment.GetEnvironmentVariable("KSTREAM_REQUIRE_KAFKA") != "1", why);
+            throw new InvalidOperationException(why, error);
+        }
+    }
+
+    /// <summary>Returns when the broker answers a client.</summary>
+    public void AwaitAnswer(IReadOnlyDictionary<string, string>? settings = null)
+    {
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = Address, Settings = settings ?? new Dictionary<string, string>() }) { Patience = StartLimit };
+        broker.DescribeTopic("any");
+    }
+
+    public async Task Kill()
+    {
+        using IDockerClient docker = Docker();
+        await docker.Containers.KillContainerAsync(_container.Id, new ContainerKillParameters { Signal = "SIGKILL" }, TestContext.Current.CancellationToken);
+        await docker.Containers.WaitContainerAsync(_container.Id, TestContext.Current.CancellationToken);
+    }
+
+    public async Task StartAgain()
+    {
+        using IDockerClient docker = Docker();
+        await docker.Containers.StartContainerAsync(_container.Id, new ContainerStartParameters(), TestContext.Current.CancellationToken);
+    }
+
+    public ValueTask DisposeAsync() => _container.DisposeAsync();
+
+    private static IDockerClient Docker() => TestcontainersSettings.OS.DockerEndpointAuthConfig.GetDockerClientBuilder(Guid.Empty).Build();
+
+    private static int FreePort()
+    {
+        using TcpListener listener = new(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
