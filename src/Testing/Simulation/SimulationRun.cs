@@ -32,7 +32,9 @@ internal sealed class SimulationRun : IDisposable
         Random random = new(seed);
         _evictAlways = random.Next(3) == 0;
         _cluster = new Cluster(simulation.Flow, shards: 1 + random.Next(4), simulation.Guarantee) { Steps = simulation.Steps, RecordsPerTurnMax = 1 + random.Next(9) };
-        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers };
+        // Also a commit after every turn: then nothing of a worker's turn waits for what membership learns meanwhile.
+        TimeSpan commitInterval = TimeSpan.FromMilliseconds(seed % 4 == 2 ? 0 : 100);
+        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers, CommitInterval = commitInterval };
         _cluster.StopsAt = Reached;
         _cluster.Broker.WriterFaults = (_, call, done) => Fault(call, done);
         _topics = new SimulationTopics(_cluster.Broker, simulation.Guarantee);
