@@ -120,6 +120,7 @@ internal sealed class Cluster : IDisposable
     internal sealed class Member(Cluster cluster, string name, string folder)
     {
         private readonly HashSet<int> _busy = [];
+        private readonly Queue<Action> _news = [];
         private string _folder = folder;
         private int _depth;
 
@@ -144,9 +145,10 @@ internal sealed class Cluster : IDisposable
 
         public void Open()
         {
+            _news.Clear();
             Instance = Instance.Open(
                 cluster.Flow,
-                cluster.Broker,
+                new MemberBroker(cluster.Broker, Tell),
                 cluster.Adjust(new StreamOptions
                 {
                     InstanceId = name,
@@ -274,11 +276,29 @@ internal sealed class Cluster : IDisposable
             Copy(copy, _folder);
         }
 
-        private static void Turn(Instance instance, int part)
+        /// <summary>Now, or when the process no longer stands still.</summary>
+        private void Tell(Action news)
+        {
+            if (IsAsleep)
+            {
+                _news.Enqueue(news);
+            }
+            else
+            {
+                news();
+            }
+        }
+
+        private void Turn(Instance instance, int part)
         {
             switch (part)
             {
                 case 0:
+                    while (_news.TryDequeue(out Action? news))
+                    {
+                        news();
+                    }
+
                     instance.StepMembership();
                     break;
                 case 1:

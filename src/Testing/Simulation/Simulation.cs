@@ -1,7 +1,7 @@
 namespace KStreamSharp.Testing;
 
 /// <summary>
-/// Runs a flow on up to three instances in one thread, over an embedded broker, while things go wrong: crashes and pauses
+/// Runs a flow on up to four instances in one thread, over an embedded broker, while things go wrong: crashes and pauses
 /// at any step of a commit or a takeover, lost answers, late markers, fenced writers, lost folders, clocks that jump. What
 /// happens is drawn from a seed; the same seed gives the same run.
 /// </summary>

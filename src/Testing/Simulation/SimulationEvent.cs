@@ -20,7 +20,7 @@ internal enum SimulationEventKind
     /// <summary>One part of an instance makes a turn: membership, the restorer, or a worker.</summary>
     Part,
 
-    /// <summary>An instance joins, up to three.</summary>
+    /// <summary>An instance joins, up to three; a fourth may join while one sleeps.</summary>
     Add,
 
     /// <summary>An instance ends in order.</summary>
@@ -81,11 +81,14 @@ internal enum SimulationEventKind
 /// <summary>One event; A to D are numbers that it uses as it likes, each 0 to 9,999.</summary>
 internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A, int B, int C, int D)
 {
-    /// <summary>The steps at which an instance can stop or sleep.</summary>
+    /// <summary>
+    /// The steps at which an instance can stop or sleep. "begin" is there more often: whoever sleeps there has work that
+    /// no time-out of a transaction takes away.
+    /// </summary>
     public static readonly string[] Steps =
     [
         "takeover.1", "takeover.2", "takeover.3", "takeover.4", "takeover.5",
-        "begin", "turn", "commit.0", "commit.1", "commit.2", "commit.3", "commit.4", "commit.5", "commit.6",
+        "begin", "begin", "begin", "turn", "commit.0", "commit.1", "commit.2", "commit.3", "commit.4", "commit.5", "commit.6",
     ];
 
     private static readonly (SimulationEventKind Kind, int Weight)[] Weights =

@@ -5,7 +5,7 @@ namespace KStreamSharp.Testing;
 /// <summary>Plays a list of events over instances of a flow, then looks whether all is as it must be.</summary>
 internal sealed class SimulationRun : IDisposable
 {
-    private const int InstancesMax = 3;
+    private const int InstancesMax = 4;
 
     private readonly Simulation _simulation;
     private readonly IReadOnlyList<SimulationEvent> _events;
@@ -32,7 +32,9 @@ internal sealed class SimulationRun : IDisposable
         Random random = new(seed);
         _evictAlways = random.Next(3) == 0;
         _cluster = new Cluster(simulation.Flow, shards: 1 + random.Next(4), simulation.Guarantee) { Steps = simulation.Steps, RecordsPerTurnMax = 1 + random.Next(9) };
-        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers };
+        // Also a commit after every turn: then nothing of a worker's turn waits for what membership learns meanwhile.
+        TimeSpan commitInterval = TimeSpan.FromMilliseconds(seed % 4 == 2 ? 0 : 100);
+        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers, CommitInterval = commitInterval };
         _cluster.StopsAt = Reached;
         _cluster.Broker.WriterFaults = (_, call, done) => Fault(call, done);
         _topics = new SimulationTopics(_cluster.Broker, simulation.Guarantee);
@@ -41,7 +43,7 @@ internal sealed class SimulationRun : IDisposable
         _partitions =
         [
             .. from topic in simulation.Flow.Steps.Select(step => step.Topic ?? (step.IsRepartition ? step.RepartitionTopic(app) : null)).OfType<string>()
-                   .Append(InternalTopics.Changelog(app)).Append(InternalTopics.Changelog(app)).Append(InternalTopics.Shards(app)).Order(StringComparer.Ordinal)
+                   .Append(InternalTopics.Shards(app)).Order(StringComparer.Ordinal)
                from partition in Enumerable.Range(0, _cluster.Shards)
                select new TopicPartition(topic, partition),
         ];
@@ -102,9 +104,9 @@ internal sealed class SimulationRun : IDisposable
             case SimulationEventKind.Part when member.IsUp:
                 member.TurnPart(e.B % member.PartCount);
                 break;
-            case SimulationEventKind.Add when members.Count < InstancesMax:
+            case SimulationEventKind.Add when members.Count < InstancesMax - 1:
                 _workers = 1 + (e.B % 3);
-                _cluster.Add($"{(char)('a' + members.Count)}");
+                Add();
                 break;
             case SimulationEventKind.Stop when member is { IsUp: true, IsBusy: false, IsAsleep: false }:
                 Count(e.Kind);
@@ -145,7 +147,9 @@ internal sealed class SimulationRun : IDisposable
                 _cluster.Broker.Compact();
                 break;
             case SimulationEventKind.HoldMarkers:
-                TopicPartition held = _partitions[e.B % _partitions.Length];
+                TopicPartition held = e.C % 2 == 0
+                    ? new TopicPartition(InternalTopics.Changelog(_simulation.Flow.Id), e.B % _cluster.Shards)
+                    : _partitions[e.B % _partitions.Length];
                 if (!_held.Contains(held) && _cluster.Broker.DescribeTopic(held.Topic) is { } topic && held.Partition < topic.Partitions)
                 {
                     Count(e.Kind);
@@ -189,6 +193,20 @@ internal sealed class SimulationRun : IDisposable
         }
     }
 
+    private void Add() => _cluster.Add($"{(char)('a' + _cluster.Members.Count)}");
+
+    private void Join()
+    {
+        if (_cluster.Members.Find(member => !member.IsUp) is { } down)
+        {
+            down.Open();
+        }
+        else if (_cluster.Members.Count < InstancesMax)
+        {
+            Add();
+        }
+    }
+
     private void Leave(Cluster.Member member, in SimulationEvent e)
     {
         if (_cluster.UntilEnd && member.IsDone && e.C % 10 == 0)
@@ -229,14 +247,20 @@ internal sealed class SimulationRun : IDisposable
         bool asleep = member.IsAsleep;
         member.IsAsleep |= e.Kind == SimulationEventKind.SleepAt;
         _trace?.Invoke($"     {member.Name} sleeps at {step}");
+        if (e.D % 4 < 3)
+        {
+            // So that there is someone to whom shards move meanwhile.
+            Join();
+        }
+
         bool closing = asleep && e.Kind != SimulationEventKind.SleepAt;
         for (int left = closing ? 0 : 3 + (e.D % 25); left > 0 && _next < _events.Count && _events[_next].Kind != SimulationEventKind.Finish && !member.IsDying; left--)
         {
             PlayNext();
-            if (e.D % 2 == 0)
+            if (e.D % 3 > 0)
             {
                 // Enough for a session, a budget or a transaction to time out, and for the others to take over.
-                _cluster.Round(e.A % 300);
+                _cluster.Round(100 + (e.A % 300));
             }
         }
 
@@ -297,7 +321,7 @@ internal sealed class SimulationRun : IDisposable
         _cluster.Members.ForEach(member => member.IsAsleep = false);
         if (_cluster.Members.Count == 0)
         {
-            _cluster.Add("a");
+            Add();
         }
 
         Reopen();

@@ -1,5 +1,5 @@
-using RocksDbSharp;
 using KStreamSharp.Testing;
+using RocksDbSharp;
 using Xunit;
 
 namespace KStreamSharp.Tests.Runtime;
