@@ -19,7 +19,7 @@ internal sealed class FiniteRun
 
     public void See(RunLedger.State ledger)
     {
-        if (_wanted && Run == 0 && ledger.InProgress)
+        if (_wanted && Run == 0 && ledger is { IsLoaded: true, InProgress: true })
         {
             Join(ledger.Run);
         }

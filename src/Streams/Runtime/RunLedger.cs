@@ -14,6 +14,7 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     private static readonly byte[] DoneKey = "done"u8.ToArray();
 
     private readonly long[] _done = new long[parts.ShardCount];
+    private readonly long[] _loadTo = new long[parts.ShardCount];
     private Reader? _reader;
     private volatile State _state = new(0, new Dictionary<TopicPartition, long>(), AllDone: true, IsLoaded: false);
 
@@ -30,13 +31,13 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
         }
 
         bool read = false;
-        bool atEnd = true;
+        bool loaded = true;
         long run = _state.Run;
         IReadOnlyDictionary<TopicPartition, long> ends = _state.Ends;
         foreach (TopicPartition partition in Partitions())
         {
             RecordBatch? batch = _reader.Read(partition, 1000);
-            atEnd &= batch is null && _reader.AtEnd(partition);
+            loaded &= _reader.Position(partition) >= _loadTo[partition.Partition];
             for (int i = 0; i < (batch?.Count ?? 0); i++)
             {
                 RecordView record = batch![i];
@@ -52,7 +53,6 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
             }
         }
 
-        bool loaded = _state.IsLoaded || atEnd;
         if (read || loaded != _state.IsLoaded)
         {
             _state = new State(run, ends, Array.TrueForAll(_done, done => done >= run), loaded);
@@ -104,6 +104,9 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
             foreach (TopicPartition partition in Partitions())
             {
                 reader.Assign(partition, parts.Broker.StartOffset(partition));
+
+                // Read uncommitted: a commit is answered before its marker is here, and what it says counts.
+                _loadTo[partition.Partition] = parts.Broker.EndOffset(partition, committedOnly: false);
             }
 
             return reader;
@@ -154,7 +157,7 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     /// <param name="Run">The newest run; 0 when there was none.</param>
     /// <param name="Ends">Where it ends in every input partition.</param>
     /// <param name="AllDone">Whether every shard has done it.</param>
-    /// <param name="IsLoaded">Whether the topic has been read to its end since the start.</param>
+    /// <param name="IsLoaded">Whether the topic has been read to the end that it had at the start; before, a run may look unfinished that is done.</param>
     public sealed record State(long Run, IReadOnlyDictionary<TopicPartition, long> Ends, bool AllDone, bool IsLoaded)
     {
         public bool InProgress => Run > 0 && !AllDone;

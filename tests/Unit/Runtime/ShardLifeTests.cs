@@ -11,6 +11,35 @@ public class ShardLifeTests
     private static readonly KeyedTopic<string, int> More = Topic.Keyed<string, int>("more");
     private static readonly KeyedTopic<string, int?> Out = Topic.Keyed<string, int?>("out");
 
+    /// <summary>The commit of a run's end is answered before its marker has reached the shards topic.</summary>
+    [Fact]
+    public void ARunWhoseEndIsNotSeenYetIsNotJoinedAgain()
+    {
+        LedgerFlow ledger = new();
+        using Cluster cluster = new(ledger.Flow, shards: 2);
+        TopicPartition late = new(InternalTopics.Shards("ledger"), 1);
+        Cluster.Member first = cluster.Add("first");
+        cluster.Until(() => first.Running == 2, "the shards run");
+        PushToBoth(cluster, ledger, 10);
+        cluster.End();
+        cluster.Until(() => first.Instance!.Ledger.Current.InProgress, "the run has begun");
+        cluster.Broker.HoldMarkers(late);
+        cluster.Until(() => first.Instance!.Workers.All(worker => worker.Shards.All(shard => shard is { Run.Done: true, Touched: false })), "every shard has done the run");
+        first.Crash();
+
+        PushToBoth(cluster, ledger, 10);
+        Cluster.Member second = cluster.Add("second");
+        for (int round = 0; round < 200; round++)
+        {
+            cluster.Round();
+        }
+
+        Assert.False(second.IsDone);
+        cluster.Broker.ReleaseMarkers(late);
+        cluster.Until(() => second.IsDone, "a run of its own is done");
+        Assert.Equal(ledger.Pushed, cluster.Outputs(LedgerFlow.Counts).Count());
+    }
+
     [Fact]
     public void WhatIsReadPastTheEndOfARunIsProcessedByTheNextRun()
     {
