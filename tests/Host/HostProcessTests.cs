@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using KStreamSharp.Flows.Flights;
@@ -188,6 +190,21 @@ public sealed class HostProcessTests : IDisposable
     }
 
     private static void SkipOnWindows() => Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no SIGTERM.");
+
+    [Fact]
+    public async Task ABrokerThatCannotBeReachedEndsTheHostAndIsNamed()
+    {
+        // The address is held, and nobody listens there.
+        using Socket held = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        held.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        string address = held.LocalEndPoint!.ToString()!;
+        using HostProcess host = Start($"run count --kafka {address} --kafka-set sasl.password=hush --kafka-set sasl.username=me");
+
+        Assert.Equal((int)ExitCode.Broker, await host.ExitAsync());
+        Assert.Contains(address, host.Errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("hush", host.Output + host.Errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", host.Errors, StringComparison.Ordinal);
+    }
 
     private HostProcess Start(string arguments) => HostProcess.Start(_folder.Path, arguments);
 
