@@ -132,9 +132,11 @@ internal sealed class KafkaWriter : TransactionalWriter
     /// <summary>Which partition a transaction was refused for is told by the log alone.</summary>
     private void Heard(LogMessage message)
     {
-        if (message.Facility == "ADDPARTS" && message.Message.IndexOf("Failed to", StringComparison.Ordinal) is var at and >= 0)
+        // One refused partition takes all others with it, in any order: of those the client says "not attempted".
+        if (message.Facility == "ADDPARTS"
+            && message.Message.IndexOf("Failed to", StringComparison.Ordinal) is var at and >= 0
+            && !message.Message.Contains("not attempted", StringComparison.Ordinal))
         {
-            // The partitions that follow are refused for the same reason, or were not tried.
             _refusedPartition ??= message.Message[at..];
         }
 
