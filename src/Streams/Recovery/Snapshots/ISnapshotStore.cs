@@ -3,7 +3,7 @@ namespace KStreamSharp;
 /// <summary>
 /// Where snapshots of shards are kept: a flat set of objects under names with slashes, in a folder, a bucket or a container.
 /// Names come from the engine: letters, digits, <c>.</c>, <c>_</c>, <c>-</c> and <c>/</c>, never with <c>..</c>, and with no
-/// slash at either end.
+/// slash at either end. No name is another one's beginning up to a slash: in a folder it would be a file and a folder.
 /// </summary>
 /// <remarks>
 /// Safe for any number of calls at once, from several processes. A call that fails throws; the engine says so in the log,
