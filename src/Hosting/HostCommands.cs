@@ -2,13 +2,17 @@ using System.CommandLine;
 
 namespace KStreamSharp.Hosting;
 
-/// <summary>The commands of a host: <c>run FLOW</c>, <c>describe FLOW</c>, and <c>load FLOW</c> where a flow comes with data.</summary>
+/// <summary>
+/// The commands of a host: <c>run FLOW</c>, <c>load FLOW</c> where a flow comes with data, <c>describe FLOW</c>, and those that look at
+/// what a flow keeps.
+/// </summary>
 internal sealed class HostCommands
 {
     private readonly IReadOnlyList<IFlow> _flows;
     private readonly Func<IFlow, FlowRunner> _runner;
     private readonly TextWriter _output;
     private readonly TextWriter _errors;
+    private readonly StateCommands _state;
     private readonly RootCommand _root = new();
     private readonly Command _run = new("run", "Run a flow until it is stopped, or with --until-end to the end of its inputs.");
     private readonly Command _load = new("load", "Load the data that a flow works on into its input topics.");
@@ -20,6 +24,7 @@ internal sealed class HostCommands
         _runner = runner;
         _output = output;
         _errors = errors;
+        _state = new StateCommands(output, errors);
         _root.Description = $"Stateful streams with the state kept in a folder. Without arguments: run {flows[0].Id}.";
         foreach (IFlow flow in flows)
         {
@@ -33,7 +38,11 @@ internal sealed class HostCommands
         }
 
         _root.Subcommands.Add(_describe);
+        _root.Subcommands.Add(_state.Group);
     }
+
+    /// <summary>The commands whose next word is a flow.</summary>
+    private IEnumerable<Command> Verbs => _root.Subcommands.SelectMany(command => command == _state.Group ? command.Subcommands : [command]);
 
     /// <exception cref="UsageException">The command line or the configuration is wrong.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
@@ -51,8 +60,8 @@ internal sealed class HostCommands
     private void Add(IFlow flow)
     {
         HostSettings settings = new();
-        Option<string?> report = Choice("--report", "FORMAT", "end the output with one line of figures: json", "json");
-        Option<string?> format = Choice("--format", "FORMAT", "text (the default), json or mermaid", "text", "json", "mermaid");
+        Option<string?> report = CommandOptions.Choice("--report", "FORMAT", "end the output with one line of figures: json", "json");
+        Option<string?> format = CommandOptions.Choice("--format", "FORMAT", "text (the default), json or mermaid", "text", "json", "mermaid");
         Command run = new(flow.Id, flow.Summary);
         Command describe = new(flow.Id, flow.Summary) { format };
         foreach (Option option in flow.Options.Concat(settings.Options))
@@ -70,6 +79,7 @@ internal sealed class HostCommands
         describe.SetAction(parsed => _output.Write(Describe(flow, new FlowArguments(parsed, settings.Read(parsed).Stream), parsed.GetValue(format))));
         _run.Subcommands.Add(run);
         _describe.Subcommands.Add(describe);
+        _state.Add(flow);
         if (flow is ILoadableFlow loadable)
         {
             AddLoad(loadable);
@@ -104,42 +114,44 @@ internal sealed class HostCommands
         };
     }
 
-    private static Option<string?> Choice(string name, string helpName, string description, params string[] choices)
-    {
-        Option<string?> option = new(name) { Description = description, HelpName = helpName };
-        option.Validators.Add(result =>
-        {
-            if (result.Tokens is [{ Value: { } text }] && !choices.Contains(text))
-            {
-                result.AddError($"{name} '{text}': {string.Join(" or ", choices)} is needed.");
-            }
-        });
-        return option;
-    }
-
     /// <summary>One line that says what is wrong and what there is instead.</summary>
     private string Mistake(ParseResult parsed)
     {
         Command command = parsed.CommandResult.Command;
         string? stray = parsed.UnmatchedTokens.Count > 0 ? parsed.UnmatchedTokens[0] : null;
-        string flows = string.Join(", ", (_root.Subcommands.Contains(command) ? command : _run).Subcommands.Select(flow => flow.Name));
-        if (command == _root)
+        string words = Words(command);
+        bool isVerb = Verbs.Contains(command);
+        string flows = string.Join(", ", (isVerb ? command : _run).Subcommands.Select(flow => flow.Name));
+        if (isVerb)
         {
-            return $"There is {(stray is null ? "a command missing" : $"no command '{stray}'")}. There are: {string.Join(", ", _root.Subcommands.Select(known => $"{known.Name} FLOW"))}; flows: {flows}. See --help.";
-        }
-
-        if (_root.Subcommands.Contains(command))
-        {
-            return stray is null ? $"Which flow? {command.Name} one of: {flows}."
-                : _flows.Any(flow => flow.Id == stray) ? $"Flow '{stray}' has nothing to {command.Name}. Those that have: {flows}."
+            return stray is null ? $"Which flow? {words} one of: {flows}."
+                : _flows.Any(flow => flow.Id == stray) ? $"Flow '{stray}' has nothing to {words}. Those that have: {flows}."
                 : $"There is no flow '{stray}'. There are: {flows}.";
         }
 
-        string words = $"{command.Parents.First().Name} {command.Name}";
-        return stray is null ? parsed.Errors[0].Message
+        if (command.Subcommands.Count > 0)
+        {
+            string missing = stray is null ? "a command missing" : $"no command '{$"{words} {stray}".TrimStart()}'";
+            return $"There is {missing}. There are: {string.Join(", ", Verbs.Select(verb => $"{Words(verb)} FLOW{TakenBy(verb.Subcommands[0])}"))}; flows: {flows}. See --help.";
+        }
+
+        return stray is null ? Missing(parsed, command, words) ?? parsed.Errors[0].Message
             : stray.StartsWith('-') ? $"{words} has no option '{stray}'. There are: {string.Join(", ", command.Options.Select(option => option.Name))}."
             : parsed.Tokens.Any(token => token.Value == HostSettings.SetName)
                 ? $"{words} takes options only, and there is a word beside them (not shown: it may be a value of {HostSettings.SetName} NAME=VALUE, which is one word)."
+            : command.Arguments.Count > 0 ? $"{words} takes{TakenBy(command)} and options; '{stray}' is too much."
             : $"{words} takes options only; '{stray}' is none.";
     }
+
+    private static string? Missing(ParseResult parsed, Command command, string words) =>
+        command.Arguments.FirstOrDefault(argument => argument.Arity.MinimumNumberOfValues > (parsed.GetResult(argument)?.Tokens.Count ?? 0)) is { } missing
+            ? $"{words} takes{TakenBy(command)}; {missing.Name} is missing."
+            : null;
+
+    /// <summary>The words that a command takes after its flow.</summary>
+    private static string TakenBy(Command command) =>
+        string.Concat(command.Arguments.Select(argument => argument.Arity.MinimumNumberOfValues == 0 ? $" [{argument.Name}]" : $" {argument.Name}"));
+
+    /// <summary>A command as it is typed, after the program's name.</summary>
+    private string Words(Command command) => command == _root ? "" : $"{Words((Command)command.Parents.First())} {command.Name}".TrimStart();
 }

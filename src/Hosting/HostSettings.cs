@@ -58,6 +58,9 @@ internal sealed partial class HostSettings
     /// <summary>Those that say where to load data to.</summary>
     public IEnumerable<Option> LoadOptions => [.. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir)).Select(option => option.Value), _set];
 
+    /// <summary>Those that say where the local state is.</summary>
+    public IEnumerable<Option> StateOptions => _options.Where(option => option.Key.Key is nameof(StreamOptions.StateDir) or nameof(StreamOptions.AppId)).Select(option => option.Value);
+
     /// <summary>The options of a command line, and where it says nothing those of the configuration: null for the process's own.</summary>
     /// <exception cref="UsageException">A value cannot be used, or the configuration has an unknown name.</exception>
     public HostOptions Read(ParseResult parsed, IConfiguration? configuration = null)

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace KStreamSharp.Hosting;
 
 /// <summary>
-/// A whole service in one call: the commands <c>run FLOW</c>, <c>load FLOW</c> and <c>describe FLOW</c>, options from command line, environment
+/// A whole service in one call: commands to run a flow and to look after it (<c>--help</c> lists them), options from command line, environment
 /// and configuration file, signals, exit codes (<see cref="ExitCode"/>).
 /// </summary>
 public static class KStreamHost

@@ -39,4 +39,7 @@ public enum ExitCode
 
     /// <summary>A worker hung in the code of a step.</summary>
     Stalled = 7,
+
+    /// <summary>A command was asked for something that is not there.</summary>
+    NotFound = 8,
 }

@@ -123,7 +123,7 @@ public sealed class Dataflow
     }
 
     internal Outlet<TOut> Add<TIn, TOut>(
-        string id, string name, Outlet<TIn> upstream, Func<FlowInstance, Step, Port<TOut>, Port<TIn>> port, string? state = null)
+        string id, string name, Outlet<TIn> upstream, Func<FlowInstance, Step, Port<TOut>, Port<TIn>> port, string? state = null, StateForm? form = null)
     {
         RefuseTasks(id, typeof(TOut));
         Outlet<TOut> outlet = new(this);
@@ -134,6 +134,7 @@ public sealed class Dataflow
                 Operator = name,
                 Upstreams = [upstream],
                 State = state,
+                Form = form,
                 Build = (instance, step) => instance.Connect(upstream, port(instance, step, instance.Downstream(outlet))),
             },
             outlet);

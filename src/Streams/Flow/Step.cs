@@ -21,6 +21,9 @@ internal sealed class Step
     /// <summary>The type of the state as a person reads it, for stateful steps.</summary>
     public string? State { get; init; }
 
+    /// <summary>How a person reads the keys and states, for stateful steps.</summary>
+    public StateForm? Form { get; init; }
+
     /// <summary>Why records go through a topic of the engine here, for repartition steps.</summary>
     public string? RepartitionReason { get; init; }
 

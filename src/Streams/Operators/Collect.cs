@@ -36,12 +36,22 @@ public sealed partial class KeyedStream<TKey, TValue>
         ArgumentOutOfRangeException.ThrowIfLessThan(maxSize, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(timeout, TimeSpan.Zero);
         Serde<TValue> serde = Dataflow.CheckedState(id, ValueSerde);
-        return AddStateful<IReadOnlyList<TValue>>(id, "collect", typeof(List<TValue>), new(() => new CollectLogic<TKey, TValue>(timeout, maxSize, since, serde)) { Timers = true, Eof = true });
+        return AddStateful<IReadOnlyList<TValue>>(
+            id, "collect", typeof(List<TValue>), Shown, new(() => new CollectLogic<TKey, TValue>(timeout, maxSize, since, serde)) { Timers = true, Eof = true });
+
+        string Shown(ReadOnlySpan<byte> payload, in SerdeContext context)
+        {
+            payload = payload[CollectLogic<TKey, TValue>.DeadlineBytes..];
+            return ListFormat.Show(ref payload, serde, context);
+        }
     }
 }
 
 internal sealed class CollectLogic<TKey, TValue>(TimeSpan timeout, int maxSize, CollectTimeout since, Serde<TValue> serde) : KeyLogic<TKey, TValue, IReadOnlyList<TValue>>
 {
+    /// <summary>What precedes the list in a saved state.</summary>
+    public const int DeadlineBytes = 8;
+
     private List<TValue> _items = [];
     private long _deadline = Envelope.Never;
 
@@ -70,14 +80,14 @@ internal sealed class CollectLogic<TKey, TValue>(TimeSpan timeout, int maxSize, 
     public override void Load(ReadOnlySpan<byte> payload, bool isNull, in SerdeContext context)
     {
         _deadline = BinaryPrimitives.ReadInt64BigEndian(payload);
-        payload = payload[8..];
+        payload = payload[DeadlineBytes..];
         _items = ListFormat.Read(ref payload, serde, context);
     }
 
     public override bool Save(IBufferWriter<byte> output, in SerdeContext context)
     {
-        BinaryPrimitives.WriteInt64BigEndian(output.GetSpan(8), _deadline);
-        output.Advance(8);
+        BinaryPrimitives.WriteInt64BigEndian(output.GetSpan(DeadlineBytes), _deadline);
+        output.Advance(DeadlineBytes);
         ListFormat.Write(output, _items, serde, context);
         return true;
     }

@@ -31,7 +31,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     internal KeyedStream<TKey, TState> Fold<TState>(string id, string name, Func<TState> start, Func<TState, TValue, TState> folder, Serde<TState>? state)
     {
         Serde<TState> serde = Dataflow.CheckedState(id, state);
-        return AddStateful<TState>(id, name, typeof(TState), new(() => new FoldLogic<TKey, TValue, TState>(start, folder, serde)) { Eof = true });
+        return AddStateful<TState>(id, name, typeof(TState), StateForm.By(serde), new(() => new FoldLogic<TKey, TValue, TState>(start, folder, serde)) { Eof = true });
     }
 }
 

@@ -50,6 +50,8 @@ internal abstract class JoinSide<TKey>
 
     public abstract List<object?> Read(ref ReadOnlySpan<byte> data, in SerdeContext context);
 
+    public abstract string Show(ref ReadOnlySpan<byte> data, in SerdeContext context);
+
     public static JoinSide<TKey> Of<T, TFirst>(string id, int side, KeyedStream<TKey, T> stream, KeyedStream<TKey, TFirst> first)
     {
         ArgumentNullException.ThrowIfNull(stream);
@@ -70,6 +72,8 @@ internal abstract class JoinSide<TKey>
 
         public override List<object?> Read(ref ReadOnlySpan<byte> data, in SerdeContext context) =>
             ListFormat.Read(ref data, serde, context).ConvertAll(static value => (object?)value);
+
+        public override string Show(ref ReadOnlySpan<byte> data, in SerdeContext context) => ListFormat.Show(ref data, serde, context);
 
         private sealed class SidePort(int side, Port<Keyed<TKey, SideItem>> join) : Port<Keyed<TKey, T>>
         {
@@ -100,6 +104,7 @@ internal static class JoinStep
                 Operator = name,
                 Upstreams = [.. sides.Select(side => side.Outlet)],
                 State = "sides",
+                Form = new StateForm<TKey>(keySerde, Shown),
                 Build = (instance, step) =>
                 {
                     Port<Keyed<TKey, SideItem>> port = instance.AddNode(
@@ -112,6 +117,17 @@ internal static class JoinStep
             },
             outlet);
         return new(outlet, keySerde, valueSerde: null, keyChangedBy: null);
+
+        string Shown(ReadOnlySpan<byte> payload, in SerdeContext context)
+        {
+            string[] shown = new string[sides.Length];
+            for (int side = 0; side < sides.Length; side++)
+            {
+                shown[side] = sides[side].Show(ref payload, context);
+            }
+
+            return $"[{string.Join(',', shown)}]";
+        }
     }
 
     public static Side<T> Side<T>(object?[] row, bool[] present, int side) => new(present[side], present[side] ? (T)row[side]! : default);

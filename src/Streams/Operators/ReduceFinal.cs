@@ -26,7 +26,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     internal KeyedStream<TKey, TValue> Reduce(string id, string name, Func<TValue, TValue, TValue> reducer, Serde<TValue>? state)
     {
         Serde<TValue> serde = Dataflow.CheckedState(id, state ?? ValueSerde);
-        return AddStateful<TValue>(id, name, typeof(TValue), new(() => new ReduceLogic<TKey, TValue>(reducer, serde)) { Eof = true });
+        return AddStateful<TValue>(id, name, typeof(TValue), StateForm.By(serde), new(() => new ReduceLogic<TKey, TValue>(reducer, serde)) { Eof = true });
     }
 }
 

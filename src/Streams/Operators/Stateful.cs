@@ -44,10 +44,10 @@ public sealed partial class KeyedStream<TKey, TValue>
     {
         ArgumentNullException.ThrowIfNull(logic);
         Serde<TState> serde = Dataflow.CheckedState(id, state);
-        return AddStateful<TOut>(id, "stateful", typeof(TState), new(() => new ItemLogic<TKey, TValue, TOut, TState>(logic(), serde)) { Timers = true, Eof = true });
+        return AddStateful<TOut>(id, "stateful", typeof(TState), StateForm.By(serde), new(() => new ItemLogic<TKey, TValue, TOut, TState>(logic(), serde)) { Timers = true, Eof = true });
     }
 
-    internal KeyedStream<TKey, TOut> AddStateful<TOut>(string id, string name, Type state, StatefulKind<TKey, TValue, TOut> kind)
+    internal KeyedStream<TKey, TOut> AddStateful<TOut>(string id, string name, Type state, StateAsJson shown, StatefulKind<TKey, TValue, TOut> kind)
     {
         Dataflow.RefuseTasks(id, typeof(TOut));
         Flow.CheckNew(id);
@@ -59,7 +59,8 @@ public sealed partial class KeyedStream<TKey, TValue>
                 name,
                 upstream.Outlet,
                 (instance, step, next) => instance.AddNode(new KeyedNode<TKey, TValue, TOut>(instance, step, kind, keySerde, next)).Port,
-                TypeName.Of(state)),
+                TypeName.Of(state),
+                new StateForm<TKey>(keySerde, shown)),
             keySerde,
             valueSerde: null,
             keyChangedBy: null);

@@ -35,7 +35,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     {
         ArgumentNullException.ThrowIfNull(logic);
         Serde<TState> serde = Dataflow.CheckedState(id, state);
-        return AddStateful<TOut>(id, "stateful_batch", typeof(TState), new(() => new BatchLogic<TKey, TValue, TOut, TState>(logic(), serde)) { Batches = true, Timers = true, Eof = true });
+        return AddStateful<TOut>(id, "stateful_batch", typeof(TState), StateForm.By(serde), new(() => new BatchLogic<TKey, TValue, TOut, TState>(logic(), serde)) { Batches = true, Timers = true, Eof = true });
     }
 }
 

@@ -38,7 +38,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     }
 
     private KeyedStream<TKey, TOut> StatefulFlatMap<TSlot, TOut>(string id, StateMapper<TSlot, TValue, IEnumerable<TOut>> mapper, Type state, Serde<TSlot> serde) =>
-        AddStateful<TOut>(id, "stateful_flat_map", state, new(() => new StatefulFlatMapLogic<TKey, TValue, TOut, TSlot>(mapper, serde)));
+        AddStateful<TOut>(id, "stateful_flat_map", state, StateForm.By(serde), new(() => new StatefulFlatMapLogic<TKey, TValue, TOut, TSlot>(mapper, serde)));
 }
 
 internal sealed class StatefulFlatMapLogic<TKey, TIn, TOut, TSlot>(StateMapper<TSlot, TIn, IEnumerable<TOut>> mapper, Serde<TSlot> serde)

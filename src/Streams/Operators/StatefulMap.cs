@@ -45,7 +45,7 @@ public sealed partial class KeyedStream<TKey, TValue>
     }
 
     private KeyedStream<TKey, TOut> StatefulMap<TSlot, TOut>(string id, StateMapper<TSlot, TValue, TOut> mapper, Type state, Serde<TSlot> serde) =>
-        AddStateful<TOut>(id, "stateful_map", state, new(() => new StatefulMapLogic<TKey, TValue, TOut, TSlot>(mapper, serde)));
+        AddStateful<TOut>(id, "stateful_map", state, StateForm.By(serde), new(() => new StatefulMapLogic<TKey, TValue, TOut, TSlot>(mapper, serde)));
 }
 
 /// <summary>A logic whose state is one value that can be null: a reference, or a nullable.</summary>

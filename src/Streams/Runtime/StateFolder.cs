@@ -9,6 +9,8 @@ namespace KStreamSharp;
 /// </summary>
 internal sealed class StateFolder : IDisposable
 {
+    public const string ShardPrefix = "shard-";
+
     private const string Format = "1";
 
     private readonly FolderLock _lock;
@@ -38,6 +40,7 @@ internal sealed class StateFolder : IDisposable
             held = FolderLock.Take(
                 path, process => $"The state folder {path} is in use by process {process}. End that process, or give this one another folder by StateDir (--state-dir).");
             CheckFormat(path);
+            WriteFormat(path);
             string idFile = System.IO.Path.Combine(path, "instance");
             string id = instanceId ?? (File.Exists(idFile) ? File.ReadAllText(idFile).Trim() : "");
             if (id.Length == 0)
@@ -60,7 +63,12 @@ internal sealed class StateFolder : IDisposable
         }
     }
 
-    public string ShardPath(int shard) => System.IO.Path.Combine(Path, $"shard-{shard.ToString(CultureInfo.InvariantCulture)}");
+    public string ShardPath(int shard) => ShardPath(Path, shard);
+
+    public static string ShardPath(string path, int shard) => System.IO.Path.Combine(path, ShardPrefix + shard.ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>Whether a folder is that of an application.</summary>
+    public static bool IsOne(string path) => File.Exists(FormatFile(path));
 
     /// <summary>What a shard's store must say it is; the changelog's id changes when the topic is made anew.</summary>
     public string Identity(int shard, Guid changelogId) => $"{Format}|{_app}|{shard}|{changelogId:N}";
@@ -81,20 +89,24 @@ internal sealed class StateFolder : IDisposable
 
     public void Dispose() => _lock.Dispose();
 
-    private static void CheckFormat(string path)
+    /// <exception cref="StreamException">Another version wrote the folder.</exception>
+    public static void CheckFormat(string path)
     {
-        string file = System.IO.Path.Combine(path, "format");
-        if (!File.Exists(file))
-        {
-            File.WriteAllText(file, Format + "\n", Encoding.ASCII);
-            return;
-        }
-
-        string format = File.ReadAllText(file).Trim();
+        string format = IsOne(path) ? File.ReadAllText(FormatFile(path)).Trim() : Format;
         if (format != Format)
         {
             throw new StreamException(
                 ExitCode.State, $"The state folder {path} has format {format}; this version reads format {Format}. Run the version that wrote it, or give this one another folder by StateDir (--state-dir).");
         }
     }
+
+    private static void WriteFormat(string path)
+    {
+        if (!IsOne(path))
+        {
+            File.WriteAllText(FormatFile(path), Format + "\n", Encoding.ASCII);
+        }
+    }
+
+    private static string FormatFile(string path) => System.IO.Path.Combine(path, "format");
 }

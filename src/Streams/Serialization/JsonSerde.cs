@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
@@ -19,12 +20,14 @@ internal sealed class JsonSerde<T> : Serde<T>
     private static Utf8JsonWriter? Writer;
 
     private readonly JsonSerializerOptions _options;
+    private readonly Lazy<JsonSerializerOptions> _shown;
 
     public JsonSerde(JsonSerializerOptions options)
     {
         // The serializer would do so at the first use; the check of states comes before it.
         options.MakeReadOnly(populateMissingResolver: true);
         _options = options;
+        _shown = new(() => new JsonSerializerOptions(_options) { WriteIndented = false, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
     }
 
     public override void Serialize(T value, IBufferWriter<byte> output, in SerdeContext context)
@@ -38,4 +41,30 @@ internal sealed class JsonSerde<T> : Serde<T>
     public override T Deserialize(ReadOnlySpan<byte> data, in SerdeContext context) => JsonSerializer.Deserialize<T>(data, _options)!;
 
     internal override string? WhyNotRoundTrip() => new JsonRoundTrip(_options).WhyNot(typeof(T));
+
+    internal override string ToJson(T value) => JsonSerializer.Serialize(value, _shown.Value);
+
+    internal override T FromText(string text)
+    {
+        if (typeof(T) == typeof(string))
+        {
+            return (T)(object)text;
+        }
+
+        try
+        {
+            return JsonSerializer.Deserialize<T>(text, _options) ?? throw new FormatException("it is null.");
+        }
+        catch (JsonException first)
+        {
+            try
+            {
+                return JsonSerializer.Deserialize<T>(JsonSerializer.Serialize(text), _options)!;
+            }
+            catch (JsonException)
+            {
+                throw new FormatException($"a value of type {TypeName.Of(typeof(T))} as JSON{(typeof(T) == typeof(byte[]) ? " (base64)" : "")} is needed.", first);
+            }
+        }
+    }
 }

@@ -24,6 +24,13 @@ public abstract class Serde<T>
 
     /// <summary>Why values of this type would not come back as they were, or null: asked when the flow is built.</summary>
     internal virtual string? WhyNotRoundTrip() => null;
+
+    /// <summary>A value as JSON in one line, for a person to read.</summary>
+    internal virtual string ToJson(T value) => JsonSerde<T>.Default.ToJson(value);
+
+    /// <summary>A value as a person writes it: strings as they are, anything else as JSON, whose quotes may be left out.</summary>
+    /// <exception cref="FormatException">There is no such value.</exception>
+    internal virtual T FromText(string text) => JsonSerde<T>.Default.FromText(text);
 }
 
 /// <summary>For which topic a serde works, and on which part of its records.</summary>

@@ -49,4 +49,8 @@ internal sealed class NullableSerde<T>(Serde<T> inner) : Serde<T?>
     public override T? Deserialize(ReadOnlySpan<byte> data, in SerdeContext context) => inner.Deserialize(data, context);
 
     internal override string? WhyNotRoundTrip() => inner.WhyNotRoundTrip();
+
+    internal override string ToJson(T? value) => inner.ToJson(value!.Value);
+
+    internal override T? FromText(string text) => inner.FromText(text);
 }

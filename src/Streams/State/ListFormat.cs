@@ -47,6 +47,10 @@ internal static class ListFormat
         return values;
     }
 
+    /// <summary>A list as JSON.</summary>
+    public static string Show<T>(ref ReadOnlySpan<byte> data, Serde<T> serde, in SerdeContext context) =>
+        $"[{string.Join(',', Read(ref data, serde, context).Select(value => value is null ? "null" : serde.ToJson(value)))}]";
+
     private static void WriteInt(IBufferWriter<byte> output, int value)
     {
         System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(output.GetSpan(4), value);

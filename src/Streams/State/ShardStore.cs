@@ -14,9 +14,10 @@ namespace KStreamSharp;
 /// </remarks>
 internal sealed class ShardStore : IDisposable
 {
-    private const string Meta = "meta";
+    internal const string Meta = "meta";
+    internal const string StepPrefix = "step:";
+
     private const string Timers = "timers";
-    private const string StepPrefix = "step:";
 
     private static readonly byte[] MarkerKey = "marker"u8.ToArray();
     private static readonly byte[] IdentityKey = "identity"u8.ToArray();
@@ -103,12 +104,7 @@ internal sealed class ShardStore : IDisposable
     public StoredMarker? ReadMarker()
     {
         byte[]? data = _db.Get(MarkerKey, _meta);
-        return data is null
-            ? null
-            : new StoredMarker(
-                BinaryPrimitives.ReadInt64BigEndian(data),
-                BinaryPrimitives.ReadInt64BigEndian(data.AsSpan(8)),
-                data.Length == 16 ? null : CommitMarker.Read(data.AsSpan(16)));
+        return data is null ? null : StoredMarker.Read(data);
     }
 
     /// <summary>What the folder belongs to, as text; null in a new folder.</summary>
@@ -229,7 +225,13 @@ internal sealed class ShardStore : IDisposable
 }
 
 /// <summary>The marker in a folder: where the changelog goes on after what was applied, the broker's time of it, the marker itself.</summary>
-internal sealed record StoredMarker(long ChangelogPosition, long BrokerTime, CommitMarker? Marker);
+internal sealed record StoredMarker(long ChangelogPosition, long BrokerTime, CommitMarker? Marker)
+{
+    public static StoredMarker Read(ReadOnlySpan<byte> data) => new(
+        BinaryPrimitives.ReadInt64BigEndian(data),
+        BinaryPrimitives.ReadInt64BigEndian(data[8..]),
+        data.Length == 16 ? null : CommitMarker.Read(data[16..]));
+}
 
 /// <summary>Changes that become visible in a folder together, or not at all.</summary>
 internal sealed class StoreBatch(ShardStore store) : IDisposable
