@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace KStreamSharp.Hosting;
 
 /// <summary>One run of one flow: prepare, run the engine with what accompanies it, finish, report.</summary>
-internal sealed class FlowRunner(IFlow flow, TextWriter output, HostLog log, ILoggerFactory logging)
+internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Uri, ISnapshotStore>> stores, TextWriter output, HostLog log, ILoggerFactory logging)
 {
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(20);
 
@@ -12,7 +12,7 @@ internal sealed class FlowRunner(IFlow flow, TextWriter output, HostLog log, ILo
     /// <exception cref="StreamException">The engine cannot go on.</exception>
     public async Task RunAsync(ParseResult parsed, HostOptions host, bool report)
     {
-        StreamOptions options = host.Stream with { AppId = host.Stream.AppId ?? flow.AppId(new FlowArguments(parsed, host.Stream)) };
+        StreamOptions options = host.Stream with { AppId = host.Stream.AppId ?? flow.AppId(new FlowArguments(parsed, host.Stream)), Snapshots = host.Snapshots.Open(stores) };
         FlowArguments arguments = new(parsed, options);
         Dataflow dataflow = flow.Build(arguments);
         using StopSignals signals = new();

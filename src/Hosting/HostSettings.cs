@@ -9,7 +9,8 @@ namespace KStreamSharp.Hosting;
 /// <summary>How a host runs a flow.</summary>
 /// <param name="Stream">The engine's options.</param>
 /// <param name="Kafka">Where Kafka is; null for the embedded broker.</param>
-internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka);
+/// <param name="Snapshots">Where snapshots go, and when.</param>
+internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, SnapshotSettings Snapshots);
 
 /// <summary>
 /// The options as a host takes them: from the command line, else the environment (<c>KStreamSharp__StateDir</c>,
@@ -22,7 +23,10 @@ internal sealed partial class HostSettings
 
     private const string Section = "KStreamSharp";
     private const string KafkaSection = "Kafka";
+    private const string SnapshotsSection = "Snapshots";
     private const string SettingsSection = nameof(KafkaOptions.Settings);
+
+    private static readonly string[] Groups = [KafkaSection, SnapshotsSection];
 
     private static readonly Setting[] All =
     [
@@ -38,6 +42,12 @@ internal sealed partial class HostSettings
         new("--guarantee", "Guarantee", "GUARANTEE", "what holds for outputs after a failure: exactly-once (the default) or at-least-once", (options, text) => options with { Guarantee = ParseGuarantee(text) }),
         new("--stall-timeout", "StallTimeout", "TIME", "how long a step may take before the process gives up (default: 5m)", (options, text) => options with { StallTimeout = Time(text) }),
         new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number<long>(text) }),
+        new("--snapshots", "Snapshots:Store", "STORE", "where snapshots of the state are kept: a folder that all instances share, or a URI that the host knows (default: none are taken)", (snapshots, text) => snapshots with { Store = text }),
+        new("--snapshot-interval", "Snapshots:Interval", "TIME", "how long after its last snapshot a shard that has changed gets the next one (default: 5m)", (snapshots, text) => snapshots with { Interval = Time(text) }),
+        new("--snapshot-changelog-bytes", "Snapshots:ChangelogBytesMax", "BYTES", "after how many bytes of changelog it gets the next one, however soon (default: 256 MiB)", (snapshots, text) => snapshots with { ChangelogBytesMax = Number<long>(text) }),
+        new("--snapshots-kept", "Snapshots:Kept", "N", "how many snapshots of a shard are kept (default: 3)", (snapshots, text) => snapshots with { Kept = Number<int>(text) }),
+        new("--snapshot-end-timeout", "Snapshots:EndTimeout", "TIME", "how long an orderly end may take for the last snapshots; 0s for none (default: 5s)", (snapshots, text) => snapshots with { EndTimeout = Time(text) }),
+        new("--snapshot-rate", "Snapshots:BytesPerSecondMax", "BYTES", "how many bytes per second are uploaded at most (default: no limit)", (snapshots, text) => snapshots with { BytesPerSecondMax = Number<long>(text) }),
     ];
 
     private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}"];
@@ -78,6 +88,8 @@ internal sealed partial class HostSettings
         IConfigurationSection section = configuration.GetSection(Section);
         CheckNames(section);
         StreamOptions stream = new() { UntilEnd = Flag(section[nameof(StreamOptions.UntilEnd)]) };
+        SnapshotSettings snapshots = new();
+        string? needsStore = null;
         KafkaOptions kafka = new() { BootstrapServers = "", Settings = ClientSettings(section.GetSection($"{KafkaSection}:{SettingsSection}"), clientSettings) };
         string? needsKafka = kafka.Settings.Count == 0 ? null : clientSettings.Length > 0 ? SetName : $"{Section}:{KafkaSection}:{SettingsSection}";
         foreach (Setting setting in All)
@@ -93,6 +105,8 @@ internal sealed partial class HostSettings
             {
                 stream = setting.ToStream?.Invoke(stream, text) ?? stream;
                 kafka = setting.ToKafka?.Invoke(kafka, text) ?? kafka;
+                snapshots = setting.ToSnapshots?.Invoke(snapshots, text) ?? snapshots;
+                needsStore ??= setting.ToSnapshots is null ? null : name;
                 needsKafka ??= setting.ToKafka is null ? null : name;
             }
             catch (FormatException error)
@@ -102,15 +116,20 @@ internal sealed partial class HostSettings
         }
 
         stream.Check();
-        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka)
-            : needsKafka is null ? new(stream, null)
+        if (needsStore is not null && snapshots.Store is null)
+        {
+            throw new UsageException($"{needsStore} is for snapshots, and no store of them is named. Name it by --snapshots STORE, or by {Section}:{SnapshotsSection}:{nameof(SnapshotSettings.Store)} in the configuration.");
+        }
+
+        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots)
+            : needsKafka is null ? new(stream, null, snapshots)
             : throw new UsageException($"{needsKafka} is for Kafka, and no cluster is named. Name it by --kafka HOST:PORT, or by {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} in the configuration.");
     }
 
     private static void CheckNames(IConfigurationSection section)
     {
         IEnumerable<IConfigurationSection> entries = section.GetChildren()
-            .SelectMany(entry => entry.Key.Equals(KafkaSection, StringComparison.OrdinalIgnoreCase) ? entry.GetChildren() : [entry]);
+            .SelectMany(entry => Groups.Contains(entry.Key, StringComparer.OrdinalIgnoreCase) ? entry.GetChildren() : [entry]);
         foreach (string key in entries.Select(entry => entry.Path[(Section.Length + 1)..]))
         {
             if (!Keys.Contains(key, StringComparer.OrdinalIgnoreCase))
@@ -204,15 +223,26 @@ internal sealed partial class HostSettings
     };
 
     private sealed record Setting(
-        string Name, string Key, string HelpName, string Help, Func<StreamOptions, string, StreamOptions>? ToStream, Func<KafkaOptions, string, KafkaOptions>? ToKafka)
+        string Name,
+        string Key,
+        string HelpName,
+        string Help,
+        Func<StreamOptions, string, StreamOptions>? ToStream,
+        Func<KafkaOptions, string, KafkaOptions>? ToKafka,
+        Func<SnapshotSettings, string, SnapshotSettings>? ToSnapshots)
     {
         public Setting(string name, string key, string helpName, string help, Func<StreamOptions, string, StreamOptions> apply)
-            : this(name, key, helpName, help, apply, null)
+            : this(name, key, helpName, help, apply, null, null)
         {
         }
 
         public Setting(string name, string key, string helpName, string help, Func<KafkaOptions, string, KafkaOptions> apply)
-            : this(name, key, helpName, help, null, apply)
+            : this(name, key, helpName, help, null, apply, null)
+        {
+        }
+
+        public Setting(string name, string key, string helpName, string help, Func<SnapshotSettings, string, SnapshotSettings> apply)
+            : this(name, key, helpName, help, null, null, apply)
         {
         }
     }

@@ -29,7 +29,7 @@ public static class KStreamHost
             configure(builder);
             await using ServiceProvider services = builder.Services.BuildServiceProvider();
             ILoggerFactory logging = services.GetRequiredService<ILoggerFactory>();
-            return await new HostCommands(builder.Build(services), flow => new FlowRunner(flow, output, log, logging), output, errors).InvokeAsync(args);
+            return await new HostCommands(builder.Build(services), flow => new FlowRunner(flow, builder.Stores, output, log, logging), output, errors).InvokeAsync(args);
         }
         catch (StreamException error)
         {

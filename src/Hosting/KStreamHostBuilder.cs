@@ -7,6 +7,7 @@ namespace KStreamSharp.Hosting;
 public sealed class KStreamHostBuilder
 {
     private readonly List<Func<IServiceProvider, IFlow>> _flows = [];
+    private readonly Dictionary<string, Func<Uri, ISnapshotStore>> _stores = new(StringComparer.OrdinalIgnoreCase);
 
     internal KStreamHostBuilder(HostLog log) =>
         Services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Warning).AddProvider(log));
@@ -34,6 +35,21 @@ public sealed class KStreamHostBuilder
         _flows.Add(services => ActivatorUtilities.CreateInstance<TFlow>(services));
         return this;
     }
+
+    /// <summary>
+    /// Lets the option <c>--snapshots</c> name a store by a URI, for example <c>s3://bucket/prefix</c>. A folder is known without it.
+    /// </summary>
+    /// <param name="scheme">The scheme of the URIs, for example <c>s3</c>.</param>
+    /// <param name="open">Makes the store; throws <see cref="ArgumentException"/> when the URI cannot be used. Secrets belong in the environment, not in the URI.</param>
+    public KStreamHostBuilder AddSnapshotStore(string scheme, Func<Uri, ISnapshotStore> open)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(scheme);
+        ArgumentNullException.ThrowIfNull(open);
+        _stores[scheme] = open;
+        return this;
+    }
+
+    internal IReadOnlyDictionary<string, Func<Uri, ISnapshotStore>> Stores => _stores;
 
     internal IReadOnlyList<IFlow> Build(IServiceProvider services)
     {

@@ -15,6 +15,7 @@ public static class KStreamServices
     /// <see cref="ExitCode"/>. Once per flow. The broker is the container's <see cref="Broker"/>; when none is registered, the
     /// Kafka cluster that <c>KStreamSharp:Kafka:BootstrapServers</c> of the configuration names, else one that is embedded
     /// in the folder <c>broker</c> of the state folder. On Kafka, the topics that the flow reads and writes must exist.
+    /// Snapshots go to the container's <see cref="ISnapshotStore"/>, if there is one and neither the options nor the configuration name another.
     /// </summary>
     /// <param name="services">The services.</param>
     /// <param name="flow">Makes the flow, of services if it needs some.</param>
@@ -27,9 +28,16 @@ public static class KStreamServices
         return services.AddSingleton<IHostedService>(provider => new FlowService(
             flow(provider),
             provider.GetRequiredService<Broker>(),
-            Options(provider).Stream,
+            WithSnapshots(provider, Options(provider)),
             provider.GetRequiredService<ILoggerFactory>(),
             provider.GetRequiredService<IHostApplicationLifetime>()));
+
+        static StreamOptions WithSnapshots(IServiceProvider provider, HostOptions options)
+        {
+            Dictionary<string, Func<Uri, ISnapshotStore>> none = [];
+            SnapshotOptions? snapshots = options.Stream.Snapshots ?? options.Snapshots.Open(none);
+            return options.Stream with { Snapshots = snapshots ?? (provider.GetService<ISnapshotStore>() is { } store ? new SnapshotOptions { Store = store } : null) };
+        }
 
         HostOptions Options(IServiceProvider provider)
         {

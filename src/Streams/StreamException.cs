@@ -4,7 +4,7 @@ namespace KStreamSharp;
 /// The application stops: a record, a step, the state or the broker needs a person. The message says what, where (topic,
 /// partition, offset, step) and what to do. Nothing of the open transaction is visible; a restart resumes before it.
 /// </summary>
-public sealed class StreamException : Exception
+public class StreamException : Exception
 {
     internal StreamException(ExitCode code, string message, Exception? inner = null)
         : base(message, inner) => Code = code;

@@ -82,13 +82,13 @@ internal static class WrongEngines
     /// <summary>A local folder is used however old it is.</summary>
     private sealed class TombstonesForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
     {
-        protected override RestorePlan Plan(LocalState? local, ChangelogState changelog) =>
-            base.Plan(local is null ? null : local with { BrokerTime = long.MaxValue / 2 }, changelog);
+        protected override RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog) =>
+            base.Plan(local is null ? null : local with { BrokerTime = long.MaxValue / 2 }, [.. snapshots.Select(entry => entry with { BrokerTime = long.MaxValue / 2 })], damaged, changelog);
     }
 
     /// <summary>The ends of upstream shards that have been seen are not kept with the commit.</summary>
     private sealed class EndsForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
     {
-        protected override RunProgress Progress(CommitMarker? marker) => base.Progress(marker) with { EndsSeen = new Dictionary<string, IReadOnlySet<int>>() };
+        protected override RunProgress RunOf(CommitMarker? marker) => base.RunOf(marker) with { EndsSeen = new Dictionary<string, IReadOnlySet<int>>() };
     }
 }

@@ -8,6 +8,7 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
     private const int AtOnce = 4;
 
     private readonly List<Takeover> _active = [];
+    private readonly List<Takeover> _closing = [];
     private bool _workersAreReady;
 
     /// <summary>One bounded turn; true when something got further.</summary>
@@ -27,13 +28,14 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
             if (!parts.Table.IsWanted(takeover.Shard))
             {
                 _active.RemoveAt(i);
-                takeover.Dispose();
-                parts.Table.Closed(takeover.Shard);
+                _closing.Add(takeover);
                 moved = true;
                 continue;
             }
 
-            if (!TryStep(takeover, out RestoredShard? restored))
+            bool stepped = TryStep(takeover, out RestoredShard? restored);
+            parts.Table.Report(takeover.Shard, takeover.Progress);
+            if (!stepped)
             {
                 continue;
             }
@@ -45,7 +47,7 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
             }
 
             _active.RemoveAt(i);
-            takeover.Dispose();
+            takeover.TryClose();
             ShardWorker leastLoaded = workers.MinBy(worker => worker.Load)!;
             if (!parts.Table.HandOver(restored, leastLoaded))
             {
@@ -54,17 +56,25 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
             }
         }
 
+        foreach (Takeover takeover in _closing.FindAll(takeover => takeover.TryClose()))
+        {
+            _closing.Remove(takeover);
+            parts.Table.Closed(takeover.Shard);
+            moved = true;
+        }
+
         return moved;
     }
 
     public void Dispose()
     {
-        foreach (Takeover takeover in _active)
+        foreach (Takeover takeover in _active.Concat(_closing))
         {
-            takeover.Dispose();
+            takeover.TryClose();
         }
 
         _active.Clear();
+        _closing.Clear();
     }
 
     /// <summary>A call that is to be called again is: every step of a takeover can be.</summary>
@@ -86,11 +96,12 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
     /// <summary>Stops as a crash would.</summary>
     public void Abandon()
     {
-        foreach (Takeover takeover in _active)
+        foreach (Takeover takeover in _active.Concat(_closing))
         {
             takeover.Abandon();
         }
 
         _active.Clear();
+        _closing.Clear();
     }
 }

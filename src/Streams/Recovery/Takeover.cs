@@ -6,7 +6,9 @@ namespace KStreamSharp;
 /// <item>Committed positions of the shard's sources, with require stable: waits while a transaction is pending.</item>
 /// <item>End of the changelog partition, read uncommitted: the last stable offset may lie before committed data, because a
 /// commit is answered before its markers have reached every partition.</item>
-/// <item>Restore, read committed, until the position reaches that end. An end of what can be read below it means wait.</item>
+/// <item>Restore: the source with the fewest bytes to move (<see cref="RestorePlan"/>), then the changelog's tail, read
+/// committed, until the position reaches that end. An end of what can be read below it means wait. A source that turns out to
+/// be damaged is left for the next best one.</item>
 /// <item>The last marker's positions must equal the group's. If not: again from 1, once; then by cause.</item>
 /// <item>Claim: the worker's first commit for the shard is a marker with the new owner epoch.</item>
 /// </list>
@@ -17,8 +19,16 @@ namespace KStreamSharp;
 /// older owner that commits later is refused by the broker (its generation is old) or, if it is this process, by its void
 /// ownership number; so nothing comes in between 4 and the claim.
 /// </remarks>
-internal class Takeover : IDisposable
+internal class Takeover
 {
+    private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan StorePauseMax = TimeSpan.FromSeconds(30);
+
+    private const int StoreFailuresMax = 3;
+
+    /// <summary>A disk that damages whatever is written to it is no place for a state.</summary>
+    private const int DamagesMax = 3;
+
     private readonly EngineParts _parts;
     private readonly int _shard;
     private readonly long _number;
@@ -26,15 +36,24 @@ internal class Takeover : IDisposable
     private readonly TopicPartition[] _sources;
     private readonly InputOptions?[] _inputs;
     private readonly long _startedAt;
+    private readonly Dictionary<string, string> _damagedSnapshots = [];
     private Phase _phase = Phase.Positions;
     private long?[] _group = [];
     private long _end;
+    private SnapshotListReader? _listReader;
+    private IReadOnlyList<SnapshotEntry> _snapshots = [];
+    private SnapshotDownload? _download;
+    private int _storeFailures;
+    private int _damages;
+    private long _pausedSince;
     private ShardStore? _store;
-    private Reader? _reader;
+    private ChangelogReplay? _replay;
     private CommitMarker? _marker;
     private long _restored;
     private bool _again;
-    private long _waitingSince;
+    private bool _hadLocal;
+    private string _planReason = "";
+    private long _reportedAt;
 
     public Takeover(EngineParts parts, int shard, long number)
     {
@@ -45,13 +64,16 @@ internal class Takeover : IDisposable
         (Step Step, TopicPartition Partition)[] sources = [.. parts.Topics.Sources(parts.Flow, parts.App, shard)];
         _sources = [.. sources.Select(source => source.Partition)];
         _inputs = [.. sources.Select(source => source.Step.Input)];
-        _startedAt = parts.Time.GetTimestamp();
+        _startedAt = _reportedAt = parts.Time.GetTimestamp();
     }
 
     private enum Phase
     {
         Positions,
         End,
+        Snapshots,
+        Plan,
+        Download,
         Replay,
         Compare,
         Done,
@@ -59,9 +81,71 @@ internal class Takeover : IDisposable
 
     public int Shard => _shard;
 
+    /// <summary>How far the restore has come; null before it has begun and when it is over.</summary>
+    public RestoreProgress? Progress { get; private set; }
+
     /// <summary>One bounded step; true when it got further. The shard is restored when <paramref name="restored"/> is not null.</summary>
     /// <exception cref="StreamException">State would be lost, or was moved by someone else.</exception>
     public bool Step(out RestoredShard? restored)
+    {
+        restored = null;
+        try
+        {
+            return Advance(out restored);
+        }
+        catch (ShardDamagedException error)
+        {
+            // Found while it was written to. The folder says so from now on, and the plan goes by it.
+            CloseStore();
+            if (++_damages > DamagesMax)
+            {
+                throw;
+            }
+
+            Log.LocalDamaged(_parts.Logger, _shard, error.Reason);
+            _phase = Phase.Plan;
+            return true;
+        }
+    }
+
+    /// <summary>Step 2.</summary>
+    protected virtual long ChangelogEnd() => _parts.Broker.EndOffset(_changelog, committedOnly: false);
+
+    protected virtual RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog) =>
+        RestorePlan.Decide(local, snapshots, damaged, changelog, Array.Exists(_group, position => position is not null), _parts.NowMilliseconds, Broker.TombstoneRetention);
+
+    /// <summary>How far the shard has come in its finite run: as the last marker says.</summary>
+    protected virtual RunProgress RunOf(CommitMarker? marker) => marker?.Run ?? new RunProgress();
+
+    /// <summary>
+    /// Stops; what was restored so far is kept for the next time. False while a download has not let go of its files: call
+    /// it again.
+    /// </summary>
+    public bool TryClose()
+    {
+        _listReader?.Dispose();
+        _listReader = null;
+        CloseStore();
+        if (_download is null)
+        {
+            return true;
+        }
+
+        _download.Cancel();
+        return _download.IsCompleted;
+    }
+
+    /// <summary>Stops as a crash would.</summary>
+    public void Abandon()
+    {
+        _listReader?.Dispose();
+        _replay?.Dispose();
+        _download?.Cancel();
+        _store?.Abandon();
+        _store = null;
+    }
+
+    private bool Advance(out RestoredShard? restored)
     {
         restored = null;
         switch (_phase)
@@ -77,9 +161,27 @@ internal class Takeover : IDisposable
 
             case Phase.End:
                 _end = ChangelogEnd();
-                Begin();
-                Next(Phase.Replay, "takeover.2");
+                _phase = _parts.Options.Snapshots is null ? Phase.Plan : Phase.Snapshots;
                 return true;
+
+            case Phase.Snapshots:
+                _listReader ??= new SnapshotListReader(_parts.Broker, _parts.App, _shard);
+                if (!_listReader.Step(out IReadOnlyList<SnapshotEntry>? snapshots))
+                {
+                    return false;
+                }
+
+                _listReader.Dispose();
+                _listReader = null;
+                _snapshots = snapshots;
+                _phase = Phase.Plan;
+                return true;
+
+            case Phase.Plan:
+                return Begin();
+
+            case Phase.Download:
+                return FollowDownload();
 
             case Phase.Replay:
                 return Replay();
@@ -96,7 +198,8 @@ internal class Takeover : IDisposable
                 Interlocked.Add(ref _parts.Counters.RecordsRestored, _restored);
                 Interlocked.Add(ref _parts.Counters.RestoreTicks, took.Ticks);
                 Log.Restored(_parts.Logger, _shard, _restored, _end, took.TotalSeconds);
-                restored = new(_shard, _number, _store!, (_marker?.OwnerEpoch ?? 0) + 1, positions, _marker?.Watermark ?? -1, Progress(_marker));
+                Progress = null;
+                restored = new(_shard, _number, _store!, (_marker?.OwnerEpoch ?? 0) + 1, positions, _marker?.Watermark ?? -1, RunOf(_marker), _snapshots);
                 _store = null;
                 return true;
 
@@ -105,68 +208,49 @@ internal class Takeover : IDisposable
         }
     }
 
-    /// <summary>Step 2.</summary>
-    protected virtual long ChangelogEnd() => _parts.Broker.EndOffset(_changelog, committedOnly: false);
-
-    protected virtual RestorePlan Plan(LocalState? local, ChangelogState changelog) =>
-        RestorePlan.Decide(local, changelog, Array.Exists(_group, position => position is not null), _parts.NowMilliseconds, Broker.TombstoneRetention);
-
-    /// <summary>How far the shard has come in its finite run: as the last marker says.</summary>
-    protected virtual RunProgress Progress(CommitMarker? marker) => marker?.Run ?? new RunProgress();
-
-    /// <summary>Stops; what was restored so far is kept for the next time.</summary>
-    public void Dispose()
-    {
-        _reader?.Dispose();
-        _store?.Dispose();
-        _store = null;
-    }
-
-    /// <summary>Stops as a crash would.</summary>
-    public void Abandon()
-    {
-        _reader?.Dispose();
-        _store?.Abandon();
-        _store = null;
-    }
-
     private void Next(Phase phase, string reached)
     {
         _phase = phase;
         _parts.Reached?.Invoke(reached);
     }
 
-    private void Begin()
+    private void CloseStore()
     {
-        long from;
-        if (_store is null)
-        {
-            from = OpenByPlan();
-        }
-        else
-        {
-            from = _store.ReadMarker()?.ChangelogPosition ?? 0;
-        }
-
-        _reader ??= _parts.Broker.CreateReader(readCommitted: true);
-        _reader.Assign(_changelog, from);
-        _waitingSince = 0;
+        _replay?.Dispose();
+        _replay = null;
+        _store?.Dispose();
+        _store = null;
     }
 
-    private long OpenByPlan()
+    /// <summary>Chooses the source and begins with it; false while the only one left is a store that fails for now.</summary>
+    private bool Begin()
     {
-        string folder = _parts.Folder.ShardPath(_shard);
-        ChangelogState changelog = new(_parts.Topics.ChangelogId, _parts.Broker.StartOffset(_changelog), _end);
-        _store = ShardStore.Open(folder, _parts.Limits);
-        string? identity = _store.ReadIdentity();
-        if (identity is not null && _parts.Folder.WhyForeign(identity, _shard) is { } foreign)
+        if (_store is not null)
         {
-            throw new StreamException(ExitCode.State, $"The state folder {folder} cannot be used: {foreign}. Give this application another folder by StateDir (--state-dir).");
+            // Again from 1: the store goes on from where it is.
+            BeginReplay(_store.ReadMarker()?.ChangelogPosition ?? 0);
+            _parts.Reached?.Invoke("takeover.2");
+            return true;
         }
 
-        StoredMarker? stored = _store.ReadMarker();
-        LocalState? local = identity is null || stored is null ? null : new(Guid.Parse(identity.Split('|')[3]), stored.ChangelogPosition, stored.BrokerTime);
-        RestorePlan plan = Plan(local, changelog);
+        if (_pausedSince != 0 && _parts.Time.GetElapsedTime(_pausedSince) < Pause)
+        {
+            return false;
+        }
+
+        string folder = _parts.Folder.ShardPath(_shard);
+        ChangelogState changelog = new(_parts.Topics.ChangelogId, _parts.Broker.StartOffset(_changelog), _end);
+        LocalState? local = LookAtLocal(folder, changelog.Id, out StoredMarker? stored);
+        _hadLocal = local is not null;
+        RestorePlan plan = Plan(local, _snapshots, _damagedSnapshots, changelog);
+        if (_storeFailures > 0 && plan.Snapshot is not null)
+        {
+            // Without the store, if that loses nothing, once it has failed often enough.
+            RestorePlan without = Plan(local, [], _damagedSnapshots, changelog);
+            plan = _storeFailures >= StoreFailuresMax && without.Kind != RestoreKind.Refuse ? without : plan;
+        }
+
+        _planReason = plan.Reason;
         Log.RestorePlanned(_parts.Logger, _shard, plan.Reason);
         switch (plan.Kind)
         {
@@ -174,112 +258,178 @@ internal class Takeover : IDisposable
                 throw new StreamException(
                     ExitCode.State, $"Shard {_shard} of application '{_parts.App}' is not taken over: {plan.Reason}. Bring the changelog '{_changelog.Topic}' back, or start another application id.");
 
-            case RestoreKind.Everything:
-                if (local is not null)
-                {
-                    Log.Wiped(_parts.Logger, _shard, folder, plan.Reason);
-                }
+            case RestoreKind.Snapshot:
+                CloseStore();
+                _download = new SnapshotDownload(_parts, _shard, plan.Snapshot!, _parts.Folder.IncomingPath(_shard), folder);
+                _download.Start();
+                Next(Phase.Download, "takeover.2");
+                return true;
 
-                if (identity is not null)
-                {
-                    _store.Abandon();
-                    Directory.Delete(folder, recursive: true);
-                    _store = ShardStore.Open(folder, _parts.Limits);
-                }
+            case RestoreKind.Everything when _store is null || local is not null || _store.ReadIdentity() is not null:
+                CloseStore();
+                Wipe(folder, plan.Reason, _hadLocal);
+                _store = ShardStore.Open(folder, _parts.Limits);
+                _marker = null;
+                break;
 
+            case RestoreKind.Local:
+                _marker = stored!.Marker;
                 break;
 
             default:
-                _marker = stored!.Marker;
                 break;
         }
 
-        _store.WriteIdentity(_parts.Folder.Identity(_shard, changelog.Id));
-        return plan.From;
+        StateFolder.Remove(_parts.Folder.IncomingPath(_shard));
+        _store!.WriteIdentity(_parts.Folder.Identity(_shard, changelog.Id));
+        BeginReplay(plan.From);
+        _parts.Reached?.Invoke("takeover.2");
+        return true;
+    }
+
+    private TimeSpan Pause => TimeSpan.FromSeconds(Math.Min(StorePauseMax.TotalSeconds, Math.Pow(2, _storeFailures - 1)));
+
+    /// <summary>Opens the local folder; a damaged one counts as local state that cannot be used.</summary>
+    private LocalState? LookAtLocal(string folder, Guid changelogId, out StoredMarker? stored)
+    {
+        stored = null;
+        CloseStore();
+        try
+        {
+            _store = ShardStore.Open(folder, _parts.Limits);
+            string? identity = _store.ReadIdentity();
+            if (identity is not null && _parts.Folder.WhyForeign(identity, _shard) is { } foreign)
+            {
+                throw new StreamException(ExitCode.State, $"The state folder {folder} cannot be used: {foreign}. Give this application another folder by StateDir (--state-dir).");
+            }
+
+            stored = _store.ReadMarker();
+            return identity is null || stored is null ? null : new(Guid.Parse(identity.Split('|')[3]), stored.ChangelogPosition, stored.BrokerTime);
+        }
+        catch (ShardDamagedException error)
+        {
+            CloseStore();
+            Log.LocalDamaged(_parts.Logger, _shard, error.Reason);
+            return new(changelogId, 0, 0, error.Reason);
+        }
+    }
+
+    private void Wipe(string folder, string reason, bool hadState)
+    {
+        if (hadState)
+        {
+            Interlocked.Increment(ref _parts.Counters.Wipes);
+            Log.Wiped(_parts.Logger, _shard, folder, reason);
+        }
+
+        StateFolder.Remove(folder);
+    }
+
+    private bool FollowDownload()
+    {
+        SnapshotEntry entry = _download!.Entry;
+        Report($"snapshot {entry.Id}", _download.BytesDone, entry.Bytes, "bytes");
+        if (!_download.IsCompleted)
+        {
+            return false;
+        }
+
+        SnapshotDownload download = _download;
+        _download = null;
+        string incoming = _parts.Folder.IncomingPath(_shard);
+        try
+        {
+            download.Check();
+            CheckIncoming(incoming, entry);
+        }
+        catch (Exception error) when (error is SnapshotDamagedException or ShardDamagedException)
+        {
+            Refuse(entry, error is ShardDamagedException damaged ? damaged.Reason : error.Message);
+            StateFolder.Remove(incoming);
+            return true;
+        }
+        catch (Exception error) when (error is not (InstanceStoppedException or StreamException))
+        {
+            _storeFailures++;
+            _pausedSince = _parts.Time.GetTimestamp();
+            Interlocked.Increment(ref _parts.Counters.SnapshotFailures);
+            Log.DownloadFailed(_parts.Logger, _shard, entry.Id, error.Message);
+            _phase = Phase.Plan;
+            return true;
+        }
+
+        // The copy is complete and looked at: only now the folder goes that it replaces.
+        string folder = _parts.Folder.ShardPath(_shard);
+        Wipe(folder, _planReason, _hadLocal);
+        Directory.Move(incoming, folder);
+        Interlocked.Increment(ref _parts.Counters.SnapshotsRestored);
+        Interlocked.Add(ref _parts.Counters.SnapshotBytesRestored, download.BytesDone - download.BytesReused);
+        Log.Downloaded(_parts.Logger, _shard, entry.Id, download.BytesDone, download.BytesReused, _parts.Time.GetElapsedTime(_startedAt).TotalSeconds);
+        _store = ShardStore.Open(folder, _parts.Limits);
+        _marker = _store.ReadMarker()!.Marker;
+        BeginReplay(entry.Position);
+        return true;
+    }
+
+    /// <summary>Opens what came, and compares it with what was published.</summary>
+    private void CheckIncoming(string incoming, SnapshotEntry entry)
+    {
+        ShardStore store = ShardStore.Open(incoming, _parts.Limits);
+        try
+        {
+            string? identity = store.ReadIdentity();
+            StoredMarker? stored = store.ReadMarker();
+            if (identity != _parts.Folder.Identity(_shard, entry.ChangelogId) || stored?.ChangelogPosition != entry.Position)
+            {
+                throw new SnapshotDamagedException($"its store says {identity ?? "nothing"} at offset {stored?.ChangelogPosition}, not offset {entry.Position} of this shard");
+            }
+        }
+        finally
+        {
+            store.Abandon();
+        }
+    }
+
+    private void Refuse(SnapshotEntry entry, string reason)
+    {
+        _damagedSnapshots[entry.Id] = reason;
+        Interlocked.Increment(ref _parts.Counters.SnapshotsRefused);
+        Log.SnapshotUnusable(_parts.Logger, _shard, entry.Id, reason);
+        _phase = Phase.Plan;
+    }
+
+    private void BeginReplay(long from)
+    {
+        _replay?.Dispose();
+        _replay = new ChangelogReplay(_parts, _changelog, _store!, from);
+        _phase = Phase.Replay;
     }
 
     private bool Replay()
     {
-        RecordBatch? batch;
-        try
+        bool moved = _replay!.Step(_end);
+        Report("changelog", _replay.Position - _replay.From, _end - _replay.From, "offsets");
+        if (_replay.Position < _end)
         {
-            batch = _reader!.Read(_changelog, 10_000);
-        }
-        catch (OffsetOutOfRangeException error)
-        {
-            throw new StreamException(
-                ExitCode.State, $"Shard {_shard} of application '{_parts.App}' is not taken over: {error.Message} The changelog was cut during the restore; start again.", error);
+            return moved;
         }
 
-        if (batch is not null)
-        {
-            Apply(batch);
-        }
-
-        if (_reader.Position(_changelog) >= _end)
-        {
-            _reader.Unassign(_changelog);
-            Next(Phase.Compare, "takeover.3");
-            return true;
-        }
-
-        if (batch is null && _reader.AtEnd(_changelog))
-        {
-            WarnOfWait();
-        }
-
-        return batch is not null;
+        _marker = _replay.Marker ?? _marker;
+        _restored += _replay.Records;
+        _replay.Dispose();
+        _replay = null;
+        Next(Phase.Compare, "takeover.3");
+        return true;
     }
 
-    private void Apply(RecordBatch batch)
+    private void Report(string source, long done, long total, string unit)
     {
-        using StoreBatch changes = _store!.NewBatch();
-        byte[]? newest = null;
-        long time = 0;
-        for (int i = 0; i < batch.Count; i++)
+        TimeSpan elapsed = _parts.Time.GetElapsedTime(_startedAt);
+        Progress = new RestoreProgress(source, done, total, unit, done > 0 && total > done ? elapsed * ((double)(total - done) / done) : null);
+        if (_parts.Time.GetElapsedTime(_reportedAt) >= ReportEvery)
         {
-            RecordView record = batch[i];
-            time = record.Timestamp;
-            string? step = ShardChanges.ReadKey(record.Key, out ReadOnlySpan<byte> key);
-            if (step is null)
-            {
-                newest = record.Value.ToArray();
-            }
-            else if (record.HasValue)
-            {
-                changes.Put(step, key, record.Value);
-                if (Envelope.Read(record.Value, step).NotifyAt is not Envelope.Never and long notifyAt)
-                {
-                    changes.PutTimer(step, notifyAt, key);
-                }
-            }
-            else
-            {
-                changes.Delete(step, key);
-            }
-        }
-
-        _restored += batch.Count;
-        StoredMarker? last = _store.ReadMarker();
-        if (newest is not null)
-        {
-            _marker = CommitMarker.Read(newest);
-        }
-
-        changes.PutMarker(_reader!.Position(_changelog), time, newest ?? last?.Marker?.Write() ?? default);
-        _store.Write(changes);
-    }
-
-    private void WarnOfWait()
-    {
-        if (_waitingSince == 0)
-        {
-            _waitingSince = _parts.Time.GetTimestamp();
-        }
-        else if (_parts.Time.GetElapsedTime(_waitingSince) > _parts.Options.TransactionTimeout)
-        {
-            Log.RestoreWaits(_parts.Logger, _shard, _reader!.Position(_changelog), _changelog, _end, _parts.Time.GetElapsedTime(_waitingSince).TotalSeconds);
-            _waitingSince = _parts.Time.GetTimestamp();
+            _reportedAt = _parts.Time.GetTimestamp();
+            Log.RestoreProgress(_parts.Logger, _shard, source, done, total, unit, Progress.Remaining?.TotalSeconds ?? 0);
         }
     }
 

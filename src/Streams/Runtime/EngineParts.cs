@@ -34,8 +34,11 @@ internal sealed class EngineParts
     /// <summary>When the instance began to end, by the time provider's timestamp; 0 before. Calls are not retried for ever after it.</summary>
     public long EndingSince;
 
-    /// <summary>Called when a numbered step of commit or takeover has been reached, after a turn, and before a transaction begins; tests stop an instance there.</summary>
+    /// <summary>Called when a numbered step of commit, takeover or snapshot has been reached, after a turn, and before a transaction begins; tests stop an instance there.</summary>
     public Action<string>? Reached { get; init; }
+
+    /// <summary>Begins long work beside the parts' turns; drivers and simulations do it in place.</summary>
+    public Func<Func<Task>, Task> Beside { get; init; } = static work => work();
 
     public EngineSteps Steps { get; init; } = EngineSteps.Default;
 
@@ -47,7 +50,7 @@ internal sealed class EngineParts
     public long NowMilliseconds => Time.GetUtcNow().ToUnixTimeMilliseconds();
 }
 
-/// <summary>Makes an instance's commits and takeovers. The simulator is tested with ones that do a step wrongly.</summary>
+/// <summary>Makes an instance's commits, takeovers and snapshots. The simulator is tested with ones that do a step wrongly.</summary>
 internal class EngineSteps
 {
     public static EngineSteps Default { get; } = new();
@@ -55,6 +58,8 @@ internal class EngineSteps
     public virtual Commit NewCommit(EngineParts parts, Membership membership, Transaction transaction) => new(parts, membership, transaction);
 
     public virtual Takeover NewTakeover(EngineParts parts, int shard, long number) => new(parts, shard, number);
+
+    public virtual SnapshotSeries NewSnapshotSeries(EngineParts parts, int shard, long ownerEpoch) => new(parts, shard, ownerEpoch);
 }
 
 /// <summary>What an instance counts; written by its threads once per turn or commit, read by anyone.</summary>
@@ -67,6 +72,13 @@ internal sealed class Counters
     public long Commits;
     public long RecordsRestored;
     public long RestoreTicks;
+    public long Snapshots;
+    public long SnapshotBytes;
+    public long SnapshotFailures;
+    public long SnapshotsRestored;
+    public long SnapshotBytesRestored;
+    public long SnapshotsRefused;
+    public long Wipes;
     public long FirstRecordAt;
     public long LastCommitAt;
 }

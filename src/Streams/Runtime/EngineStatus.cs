@@ -24,6 +24,27 @@ public sealed record EngineStatus
     /// <summary>The time that restores took, added up over the shards.</summary>
     public required TimeSpan RestoreTime { get; init; }
 
+    /// <summary>The snapshots published since the start.</summary>
+    public required long SnapshotsPublished { get; init; }
+
+    /// <summary>The bytes of files uploaded for snapshots; files that the store had already are not among them.</summary>
+    public required long SnapshotBytesUploaded { get; init; }
+
+    /// <summary>The times that the snapshot store failed, in uploads, downloads and deletions.</summary>
+    public required long SnapshotFailures { get; init; }
+
+    /// <summary>The snapshots that shards were restored from.</summary>
+    public required long SnapshotsRestored { get; init; }
+
+    /// <summary>The bytes downloaded for them; files that were on this machine already are not among them.</summary>
+    public required long SnapshotBytesRestored { get; init; }
+
+    /// <summary>The snapshots that could not be used in a restore: missing, damaged, or of another format. The log says which and why.</summary>
+    public required long SnapshotsRefused { get; init; }
+
+    /// <summary>The local folders of shards that were wiped or replaced; never because of a crash. The log says why.</summary>
+    public required long LocalStatesWiped { get; init; }
+
     /// <summary>The time from the first record processed to the last commit; zero before.</summary>
     public required TimeSpan ProcessingTime { get; init; }
 
@@ -37,7 +58,19 @@ public sealed record EngineStatus
 /// <summary>A shard of an instance.</summary>
 /// <param name="Shard">Its number.</param>
 /// <param name="State">What happens with it.</param>
-public sealed record ShardStatus(int Shard, ShardState State);
+public sealed record ShardStatus(int Shard, ShardState State)
+{
+    /// <summary>How far its restore has come; null when none is under way.</summary>
+    public RestoreProgress? Restore { get; init; }
+}
+
+/// <summary>How far a part of a restore has come.</summary>
+/// <param name="Source">Where the state comes from now: a snapshot, by its id, or the changelog.</param>
+/// <param name="Done">How much of it is done.</param>
+/// <param name="Total">How much there is.</param>
+/// <param name="Unit">In what both are counted: <c>bytes</c> or <c>offsets</c>.</param>
+/// <param name="Remaining">How long the rest will take at the speed so far; null when that is not known.</param>
+public sealed record RestoreProgress(string Source, long Done, long Total, string Unit, TimeSpan? Remaining);
 
 /// <summary>The life of a shard in an instance: owned → restoring → running → closing → gone.</summary>
 public enum ShardState

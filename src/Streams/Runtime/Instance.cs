@@ -9,6 +9,9 @@ namespace KStreamSharp;
 /// </summary>
 internal sealed class Instance : IDisposable
 {
+    /// <summary>How many turns the orderly end by hand gives to the last snapshots.</summary>
+    private const int SnapshotTurnsMax = 100;
+
     private readonly EngineParts _parts;
 
     private Instance(EngineParts parts, FiniteRun run)
@@ -18,7 +21,8 @@ internal sealed class Instance : IDisposable
         Membership = new Membership(parts);
         Ledger = new RunLedger(parts);
         int workers = Math.Min(parts.Options.Workers ?? Environment.ProcessorCount, parts.ShardCount);
-        Workers = [.. Enumerable.Range(0, workers).Select(slot => new ShardWorker(parts, Membership, Ledger, run, slot))];
+        Snapshotter = parts.Options.Snapshots is null ? null : new Snapshotter(parts);
+        Workers = [.. Enumerable.Range(0, workers).Select(slot => new ShardWorker(parts, Membership, Ledger, Snapshotter, run, slot))];
         Restorer = new Restorer(parts, Workers);
         TopicWatch = new TopicWatch(parts);
         Log.Starts(parts.Logger, parts.InstanceId, parts.App, parts.ShardCount, workers);
@@ -36,6 +40,9 @@ internal sealed class Instance : IDisposable
 
     public IReadOnlyList<ShardWorker> Workers { get; }
 
+    /// <summary>Null when no snapshots are taken.</summary>
+    public Snapshotter? Snapshotter { get; }
+
     public TopicWatch TopicWatch { get; }
 
     public bool IsDone => Run.IsDone(Ledger.Current);
@@ -49,6 +56,13 @@ internal sealed class Instance : IDisposable
         Commits = Volatile.Read(ref _parts.Counters.Commits),
         RecordsRestored = Volatile.Read(ref _parts.Counters.RecordsRestored),
         RestoreTime = TimeSpan.FromTicks(Volatile.Read(ref _parts.Counters.RestoreTicks)),
+        SnapshotsPublished = Volatile.Read(ref _parts.Counters.Snapshots),
+        SnapshotBytesUploaded = Volatile.Read(ref _parts.Counters.SnapshotBytes),
+        SnapshotFailures = Volatile.Read(ref _parts.Counters.SnapshotFailures),
+        SnapshotsRestored = Volatile.Read(ref _parts.Counters.SnapshotsRestored),
+        SnapshotBytesRestored = Volatile.Read(ref _parts.Counters.SnapshotBytesRestored),
+        SnapshotsRefused = Volatile.Read(ref _parts.Counters.SnapshotsRefused),
+        LocalStatesWiped = Volatile.Read(ref _parts.Counters.Wipes),
         ProcessingTime = ProcessingTime(),
         ShardCount = _parts.ShardCount,
         Shards = _parts.Table.Status,
@@ -58,7 +72,7 @@ internal sealed class Instance : IDisposable
     /// <exception cref="StreamException">The folder or a topic cannot be used.</exception>
     public static Instance Open(
         Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory? logging, TimeProvider time, Action<string>? reached = null, bool commitsByHand = false,
-        EngineSteps? steps = null)
+        EngineSteps? steps = null, Func<Func<Task>, Task>? beside = null)
     {
         string app = options.AppId ?? flow.Id;
         StateFolder folder = StateFolder.Open(options.StateDir, app, options.InstanceId);
@@ -92,6 +106,7 @@ internal sealed class Instance : IDisposable
                     Reached = reached,
                     CommitsByHand = commitsByHand,
                     Steps = steps ?? EngineSteps.Default,
+                    Beside = beside ?? (static work => work()),
                 },
                 run);
         }
@@ -127,6 +142,7 @@ internal sealed class Instance : IDisposable
     public void Abandon()
     {
         Restorer.Abandon();
+        Snapshotter?.Dispose();
         foreach (ShardWorker worker in Workers)
         {
             worker.Abandon();
@@ -141,6 +157,14 @@ internal sealed class Instance : IDisposable
     public void Close()
     {
         Restorer.Dispose();
+        if (Snapshotter is not null)
+        {
+            for (int turn = 0; turn < SnapshotTurnsMax && !Workers.All(worker => worker.StepEnd()); turn++)
+            {
+                Snapshotter.Step();
+            }
+        }
+
         foreach (ShardWorker worker in Workers)
         {
             worker.Finish();
@@ -154,6 +178,7 @@ internal sealed class Instance : IDisposable
     public void Dispose()
     {
         Restorer.Dispose();
+        Snapshotter?.Dispose();
         foreach (ShardWorker worker in Workers)
         {
             worker.Dispose();

@@ -18,6 +18,9 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     private Reader? _reader;
     private volatile State _state = new(0, new Dictionary<TopicPartition, long>(), AllDone: true, IsLoaded: false);
 
+    /// <summary>What people ask of the owners of shards, in the same topic.</summary>
+    public SnapshotRequests Requests { get; } = new(parts.ShardCount);
+
     /// <summary>What is known now; another object when something has changed.</summary>
     public State Current => _state;
 
@@ -49,6 +52,10 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
                 else if (record.Key.SequenceEqual(DoneKey))
                 {
                     _done[partition.Partition] = ReadDone(record.Value);
+                }
+                else
+                {
+                    Requests.See(partition.Partition, record);
                 }
             }
         }

@@ -15,10 +15,15 @@ internal sealed class Shard : IDisposable
     private readonly HashSet<Step> _ended = [];
     private RunProgress _committedRun;
     private long _committedWatermark;
+    private readonly long _committedElsewhereAt;
     private byte[] _marker = [];
 
-    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction)
+    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction, ShardSnapshots? snapshots)
     {
+        Snapshots = snapshots;
+        StoredMarker? stored = restored.Store.ReadMarker();
+        Position = stored?.ChangelogPosition ?? 0;
+        _committedElsewhereAt = stored?.BrokerTime ?? 0;
         _parts = parts;
         Number = restored.Number;
         Id = restored.Shard;
@@ -61,6 +66,15 @@ internal sealed class Shard : IDisposable
     public FlowInstance Flow { get; }
 
     public IReadOnlyList<Source> Sources => _sources;
+
+    /// <summary>Where the changelog goes on after what the store holds.</summary>
+    public long Position { get; private set; }
+
+    /// <summary>Null when no snapshots are taken.</summary>
+    public ShardSnapshots? Snapshots { get; }
+
+    /// <summary>Its last snapshot of an orderly end has been taken.</summary>
+    public bool IsSnapshotAtEnd { get; set; }
 
     public RunProgress Run { get; private set; }
 
@@ -259,6 +273,7 @@ internal sealed class Shard : IDisposable
             RunLedger.AppendDone(_place, Run.Run, now);
         }
 
+        Snapshots?.Write(_place, now);
         foreach (Source source in _sources)
         {
             _positions[source.Partition] = source.Position;
@@ -280,6 +295,8 @@ internal sealed class Shard : IDisposable
     {
         _changes.Batch.PutMarker(changelogPosition, now, _marker);
         Store.Write(_changes.Batch);
+        Position = changelogPosition;
+        Snapshots?.Count(_changes.Bytes, hasChanged: _changes.Count > 0 || Array.Exists(_sources, source => source.Position != source.Committed));
         foreach (StatefulNode node in Flow.StatefulNodes)
         {
             node.Applied();
@@ -288,6 +305,12 @@ internal sealed class Shard : IDisposable
         foreach (Source source in _sources)
         {
             source.MarkCommitted();
+        }
+
+        Snapshots?.Applied();
+        if (!Claimed && _committedElsewhereAt > 0)
+        {
+            Log.Claimed(_parts.Logger, Id, now - _committedElsewhereAt);
         }
 
         _committedRun = Run;

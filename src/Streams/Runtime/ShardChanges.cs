@@ -23,10 +23,14 @@ internal sealed class ShardChanges(FlowPlace place, ShardStore store) : IDisposa
     /// <summary>The number of states written or forgotten.</summary>
     public int Count { get; private set; }
 
+    /// <summary>The bytes of their keys and values.</summary>
+    public long Bytes { get; private set; }
+
     public void Begin(long timestamp)
     {
         Batch.Clear();
         Count = 0;
+        Bytes = 0;
         _timestamp = timestamp;
     }
 
@@ -69,6 +73,7 @@ internal sealed class ShardChanges(FlowPlace place, ShardStore store) : IDisposa
         head[0] = (byte)length;
         key.CopyTo(head[(1 + length)..]);
         _key.Advance(1 + length + key.Length);
+        Bytes += _key.Written.Length + value.Length;
         try
         {
             place.Append(_changelog, new(_timestamp, _key.Written, true, value, hasValue, Headers.Empty));

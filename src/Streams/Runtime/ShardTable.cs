@@ -20,7 +20,7 @@ internal sealed class ShardTable
         {
             lock (_lock)
             {
-                return [.. _slots.OrderBy(entry => entry.Key).Select(entry => new ShardStatus(entry.Key, entry.Value.State))];
+                return [.. _slots.OrderBy(entry => entry.Key).Select(entry => new ShardStatus(entry.Key, entry.Value.State) { Restore = entry.Value.Restore })];
             }
         }
     }
@@ -95,6 +95,18 @@ internal sealed class ShardTable
         lock (_lock)
         {
             return _slots.TryGetValue(shard, out Slot? slot) && slot.State == ShardState.Restoring;
+        }
+    }
+
+    /// <summary>How far the restore of a shard has come; null when it is over.</summary>
+    public void Report(int shard, RestoreProgress? progress)
+    {
+        lock (_lock)
+        {
+            if (_slots.TryGetValue(shard, out Slot? slot))
+            {
+                slot.Restore = progress;
+            }
         }
     }
 
@@ -182,19 +194,34 @@ internal sealed class ShardTable
 
         public ShardWorker? Worker { get; set; }
 
+        public RestoreProgress? Restore { get; set; }
+
         /// <summary>The ownership number under which the shard came back while it was being closed.</summary>
         public long? Next { get; set; }
     }
 }
 
 /// <summary>A shard whose state is at the last commit, on its way to a worker.</summary>
-internal sealed record RestoredShard(int Shard, long Number, ShardStore Store, long OwnerEpoch, IReadOnlyDictionary<TopicPartition, long> Positions, long Watermark, RunProgress Run);
+internal sealed record RestoredShard(
+    int Shard, long Number, ShardStore Store, long OwnerEpoch, IReadOnlyDictionary<TopicPartition, long> Positions, long Watermark, RunProgress Run,
+    IReadOnlyList<SnapshotEntry> Snapshots);
 
 internal enum WorkerMessageKind
 {
     Adopt,
     Release,
     Drop,
+    Uploaded,
 }
 
-internal sealed record WorkerMessage(int Shard, WorkerMessageKind Kind, RestoredShard? Restored);
+/// <param name="Shard">The shard.</param>
+/// <param name="Kind">What happens with it.</param>
+/// <param name="Restored">The shard that comes, for <see cref="WorkerMessageKind.Adopt"/>.</param>
+internal sealed record WorkerMessage(int Shard, WorkerMessageKind Kind, RestoredShard? Restored)
+{
+    /// <summary>For <see cref="WorkerMessageKind.Uploaded"/>: whose upload has ended.</summary>
+    public SnapshotSeries? Series { get; init; }
+
+    /// <summary>For <see cref="WorkerMessageKind.Uploaded"/>: what is to be published; null when the upload failed.</summary>
+    public SnapshotEntry? Snapshot { get; init; }
+}

@@ -14,15 +14,18 @@ internal sealed class ShardWorker : IDisposable
     private const int RecordsPerCommit = 100_000;
     private const int PurgeEvery = 10_000;
     private const int AbortsInARowMax = 20;
+    private const int HealsMax = 3;
 
     private readonly EngineParts _parts;
     private readonly Membership _membership;
     private readonly RunLedger _ledger;
+    private readonly Snapshotter? _snapshotter;
     private readonly FiniteRun _run;
     private readonly Transaction _transaction;
     private readonly Commit _commit;
     private readonly ConcurrentQueue<WorkerMessage> _inbox = new();
     private readonly List<Shard> _shards = [];
+    private readonly Dictionary<int, int> _healed = [];
     private Reader? _reader;
     private volatile bool _lookAround;
     private int _load;
@@ -38,8 +41,9 @@ internal sealed class ShardWorker : IDisposable
     private RunLedger.State? _announced;
     private bool _announcedOpen;
 
-    public ShardWorker(EngineParts parts, Membership membership, RunLedger ledger, FiniteRun run, int slot)
+    public ShardWorker(EngineParts parts, Membership membership, RunLedger ledger, Snapshotter? snapshotter, FiniteRun run, int slot)
     {
+        _snapshotter = snapshotter;
         _parts = parts;
         _membership = membership;
         _ledger = ledger;
@@ -96,6 +100,7 @@ internal sealed class ShardWorker : IDisposable
             moved = true;
         }
 
+        TakeSnapshot(shard => shard.Snapshots!.IsDue(_parts.NowMilliseconds));
         return moved;
     });
 
@@ -112,6 +117,33 @@ internal sealed class ShardWorker : IDisposable
         CommitNow();
         return any;
     });
+
+    /// <summary>
+    /// A turn of the orderly end, before <see cref="Finish"/>: commits, and brings the snapshots up to date. True when there
+    /// is nothing more to do or to wait for.
+    /// </summary>
+    public bool StepEnd()
+    {
+        if (_snapshotter is null || _parts.Options.Snapshots!.EndTimeout == TimeSpan.Zero)
+        {
+            return true;
+        }
+
+        bool settled = false;
+        Guard(() =>
+        {
+            AdoptAndLetGo();
+            CommitNow();
+            if (TakeSnapshot(shard => !shard.IsSnapshotAtEnd && shard.Snapshots is { IsSettled: true, HasChanged: true }) is { } taken)
+            {
+                taken.IsSnapshotAtEnd = true;
+            }
+
+            settled = _shards.TrueForAll(shard => !shard.Claimed || (shard.Snapshots!.IsSettled && (shard.IsSnapshotAtEnd || !shard.Snapshots.HasChanged)));
+            return true;
+        });
+        return settled;
+    }
 
     /// <summary>The orderly end: commits and closes every shard.</summary>
     public void Finish() => Guard(() =>
@@ -195,6 +227,11 @@ internal sealed class ShardWorker : IDisposable
             GoBack(error);
             return true;
         }
+        catch (ShardDamagedException error) when (_shards.Exists(shard => shard.Store.Folder == error.Folder))
+        {
+            Heal(error);
+            return true;
+        }
         finally
         {
             Volatile.Write(ref _turnBegan, 0);
@@ -219,7 +256,14 @@ internal sealed class ShardWorker : IDisposable
             }
             else if (_shards.Find(shard => shard.Id == message.Shard) is { } shard)
             {
-                LetGo(shard, message.Kind);
+                if (message.Kind == WorkerMessageKind.Uploaded)
+                {
+                    shard.Snapshots!.Uploaded(message.Series!, message.Snapshot);
+                }
+                else
+                {
+                    LetGo(shard, message.Kind);
+                }
             }
         }
 
@@ -234,7 +278,8 @@ internal sealed class ShardWorker : IDisposable
 
     private void Adopt(RestoredShard restored)
     {
-        Shard shard = new(_parts, restored, _transaction) { FlushedAt = _parts.Time.GetTimestamp() };
+        ShardSnapshots? snapshots = _snapshotter is null ? null : new(_parts, _snapshotter, _ledger.Requests, restored);
+        Shard shard = new(_parts, restored, _transaction, snapshots) { FlushedAt = _parts.Time.GetTimestamp() };
         _shards.Add(shard);
         shard.Assign(Reader);
     }
@@ -324,7 +369,7 @@ internal sealed class ShardWorker : IDisposable
                     error);
             }
 
-            shard.Touched |= shard.DirtyBytes > 0;
+            shard.Touched |= shard.DirtyBytes > 0 || shard.Snapshots is { HasToPublish: true };
             if (shard.Touched && _touchedSince == 0)
             {
                 _touchedSince = _parts.Time.GetTimestamp();
@@ -525,6 +570,7 @@ internal sealed class ShardWorker : IDisposable
             _touchedAllAt = _parts.Time.GetTimestamp();
         }
 
+        _shards.ForEach(shard => shard.Touched |= shard.Snapshots is { HasToPublish: true });
         Shard[] touched = [.. _shards.Where(shard => shard.Touched)];
         if (touched.Length == 0)
         {
@@ -551,6 +597,14 @@ internal sealed class ShardWorker : IDisposable
             }
         }
     }
+
+    /// <summary>Snapshot, step 1, of one shard at the most: their copies take room, and the store takes one at a time.</summary>
+    private Shard? TakeSnapshot(Func<Shard, bool> isWanted) =>
+        _snapshotter is not null && !IsPaused
+        && _shards.Find(shard => shard.Claimed && Owns(shard) && isWanted(shard)) is { } wanted
+        && wanted.Snapshots!.TryTake(wanted.Store, this)
+            ? wanted
+            : null;
 
     private void Purge(Shard shard)
     {
@@ -610,6 +664,24 @@ internal sealed class ShardWorker : IDisposable
         {
             throw new StreamException(ExitCode.Broker, $"{_abortsInARow} transactions in a row failed; the last: {error.Message}", error);
         }
+    }
+
+    /// <summary>
+    /// A shard's folder turned out to be damaged: nothing wrong was read, since RocksDB looks at checksums, but it cannot be
+    /// used any more. The shard is taken over again from the next best source.
+    /// </summary>
+    private void Heal(ShardDamagedException damage)
+    {
+        Shard shard = _shards.First(shard => shard.Store.Folder == damage.Folder);
+        if (_healed.TryGetValue(shard.Id, out int times) && times == HealsMax)
+        {
+            throw damage;
+        }
+
+        _healed[shard.Id] = times + 1;
+        Log.LocalDamaged(_parts.Logger, shard.Id, damage.Reason);
+        AbortAndRewind($"the local state of shard {shard.Id} is damaged");
+        TakeOverAgain(shard);
     }
 
     private void AbortAndRewind(string reason)

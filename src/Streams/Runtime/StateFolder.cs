@@ -49,6 +49,12 @@ internal sealed class StateFolder : IDisposable
             }
 
             File.WriteAllText(idFile, id + "\n");
+            foreach (string checkpoint in Directory.EnumerateDirectories(path, "shard-*.snapshot"))
+            {
+                // A copy on its way to the snapshot store when the process ended.
+                Remove(checkpoint);
+            }
+
             return new StateFolder(path, app, held, id);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -69,6 +75,21 @@ internal sealed class StateFolder : IDisposable
 
     /// <summary>Whether a folder is that of an application.</summary>
     public static bool IsOne(string path) => File.Exists(FormatFile(path));
+
+    /// <summary>Where a checkpoint of a shard is while it is uploaded.</summary>
+    public string CheckpointPath(int shard) => ShardPath(shard) + ".snapshot";
+
+    /// <summary>Where a snapshot is downloaded to before it becomes the shard's folder.</summary>
+    public string IncomingPath(int shard) => ShardPath(shard) + ".incoming";
+
+    /// <summary>Deletes a folder with all that is in it, if it is there.</summary>
+    public static void Remove(string folder)
+    {
+        if (Directory.Exists(folder))
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
 
     /// <summary>What a shard's store must say it is; the changelog's id changes when the topic is made anew.</summary>
     public string Identity(int shard, Guid changelogId) => $"{Format}|{_app}|{shard}|{changelogId:N}";

@@ -7,6 +7,7 @@ public sealed class StreamEngine : IDisposable
 {
     private static readonly TimeSpan MembershipTurn = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan RestorerTurn = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan SnapshotterTurn = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan WorkerWait = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan JoinPatience = TimeSpan.FromSeconds(10);
 
@@ -17,6 +18,7 @@ public sealed class StreamEngine : IDisposable
     private readonly TimeProvider _time;
     private readonly ManualResetEventSlim _stopping = new();
     private readonly ManualResetEventSlim _restorerGone = new();
+    private readonly ManualResetEventSlim _workersGone = new();
     private volatile Instance? _instance;
     private Exception? _fault;
     private int _started;
@@ -53,6 +55,13 @@ public sealed class StreamEngine : IDisposable
         Commits = 0,
         RecordsRestored = 0,
         RestoreTime = TimeSpan.Zero,
+        SnapshotsPublished = 0,
+        SnapshotBytesUploaded = 0,
+        SnapshotFailures = 0,
+        SnapshotsRestored = 0,
+        SnapshotBytesRestored = 0,
+        SnapshotsRefused = 0,
+        LocalStatesWiped = 0,
         ProcessingTime = TimeSpan.Zero,
         ShardCount = 0,
         Shards = [],
@@ -114,7 +123,7 @@ public sealed class StreamEngine : IDisposable
 
     private void Run()
     {
-        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time, Reached);
+        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time, Reached, beside: Beside);
         _instance = instance;
         try
         {
@@ -139,6 +148,7 @@ public sealed class StreamEngine : IDisposable
                 return instance.Restorer.Step();
             },
             RestorerTurn));
+        Thread? snapshotter = instance.Snapshotter is { } uploads ? Start("kstream-snapshotter", () => Snapshot(uploads)) : null;
         Thread[] workers = [.. instance.Workers.Select((worker, slot) => Start($"kstream-worker-{slot}", () => Work(worker)))];
         while (!_stopping.IsSet)
         {
@@ -166,6 +176,8 @@ public sealed class StreamEngine : IDisposable
             Tend(instance);
         }
 
+        _workersGone.Set();
+        snapshotter?.Join(JoinPatience);
         if (LeavesGroup || instance.IsDone)
         {
             instance.Membership.Leave();
@@ -187,6 +199,7 @@ public sealed class StreamEngine : IDisposable
             _restorerGone.Wait();
             if (_fault is null)
             {
+                SnapshotAtEnd(worker);
                 worker.Finish();
             }
             else
@@ -198,6 +211,37 @@ public sealed class StreamEngine : IDisposable
         {
             Fail(error);
             Quit(worker);
+        }
+    }
+
+    /// <summary>The last snapshots of an orderly end, as far as the time for them goes.</summary>
+    private void SnapshotAtEnd(ShardWorker worker)
+    {
+        long began = _time.GetTimestamp();
+        while (!worker.StepEnd() && _fault is null && _time.GetElapsedTime(began) < _options.Snapshots!.EndTimeout)
+        {
+            worker.Wait(WorkerWait);
+        }
+    }
+
+    /// <summary>Uploads go on until the workers have ended: they wait for their last ones.</summary>
+    private void Snapshot(Snapshotter snapshotter)
+    {
+        try
+        {
+            while (!_workersGone.IsSet)
+            {
+                if (!snapshotter.Step())
+                {
+                    _workersGone.Wait(SnapshotterTurn);
+                }
+            }
+
+            snapshotter.Dispose();
+        }
+        catch (Exception error)
+        {
+            Fail(error);
         }
     }
 
@@ -261,6 +305,25 @@ public sealed class StreamEngine : IDisposable
                     $"Step '{worker.CurrentStep}' has been running for more than {_options.StallTimeout} (StallTimeout). Nothing of its turn is committed. Let the step return sooner, or raise StallTimeout."));
             }
         }
+    }
+
+    /// <summary>Work of minutes, a download for example, on a thread of its own.</summary>
+    private static Task Beside(Func<Task> work)
+    {
+        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Start("kstream-download", () =>
+        {
+            try
+            {
+                work().GetAwaiter().GetResult();
+                done.SetResult();
+            }
+            catch (Exception error)
+            {
+                done.SetException(error);
+            }
+        });
+        return done.Task;
     }
 
     private void Fail(Exception error)

@@ -57,6 +57,9 @@ public sealed record StreamOptions
     /// <summary>How long one turn may stay in the code of a step before the process gives up; default 5 minutes.</summary>
     public TimeSpan StallTimeout { get; init; } = TimeSpan.FromMinutes(5);
 
+    /// <summary>Copies of the state in a store outside of the instance; null (the default) for none.</summary>
+    public SnapshotOptions? Snapshots { get; init; }
+
     /// <summary>A test mode: every logic is saved and dropped from memory after each turn, which shows what a snapshot forgets.</summary>
     public bool EvictAlways { get; init; }
 
@@ -79,6 +82,7 @@ public sealed record StreamOptions
         Refuse(SessionTimeout < TimeSpan.FromSeconds(1), nameof(SessionTimeout), $"{SessionTimeout} is less than 1 s");
         Refuse(RevocationBudget <= TimeSpan.Zero || RevocationBudget >= SessionTimeout, nameof(RevocationBudget), $"{RevocationBudget} is not more than 0 and less than {nameof(SessionTimeout)} ({SessionTimeout})");
         Refuse(StallTimeout < TimeSpan.FromSeconds(1), nameof(StallTimeout), $"{StallTimeout} is less than 1 s");
+        Snapshots?.Check(Refuse);
     }
 
     private static bool IsNameLetter(char c) => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-';

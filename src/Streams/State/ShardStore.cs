@@ -30,6 +30,7 @@ internal sealed class ShardStore : IDisposable
     private readonly Dictionary<string, ColumnFamilyHandle> _steps = [];
     private readonly DbOptions _options;
     private bool _closed;
+    private bool _isDamaged;
 
     private ShardStore(string folder, RocksDb db, DbOptions options, ColumnFamilyOptions familyOptions, IEnumerable<string> families)
     {
@@ -47,11 +48,26 @@ internal sealed class ShardStore : IDisposable
 
     public string Folder { get; }
 
+    /// <summary>The steps that have a column family in it.</summary>
+    public IReadOnlyList<string> StepsWithState => [.. _steps.Keys.Order(StringComparer.Ordinal)];
+
     /// <summary>Opens the folder, or makes it.</summary>
     /// <exception cref="StreamException">RocksDB cannot open it.</exception>
+    /// <exception cref="ShardDamagedException">A file of it is missing or damaged.</exception>
     public static ShardStore Open(string folder, StateLimits limits)
     {
         Directory.CreateDirectory(folder);
+        if (ShardDamage.ReadMark(folder) is { } damage)
+        {
+            throw new ShardDamagedException(folder, damage);
+        }
+
+        if (!File.Exists(Path.Combine(folder, "CURRENT")) && Directory.EnumerateFiles(folder, "*.sst").Any())
+        {
+            // RocksDB would begin anew over them.
+            throw new ShardDamagedException(folder, "the file CURRENT is missing");
+        }
+
         DbOptions options = new DbOptions().SetCreateIfMissing(true).SetCreateMissingColumnFamilies(true).SetMaxOpenFiles(256);
         Native native = Native.Instance;
         native.rocksdb_options_set_atomic_flush(options.Handle, 1);
@@ -79,6 +95,10 @@ internal sealed class ShardStore : IDisposable
 
             return new ShardStore(folder, RocksDb.Open(options, folder, families), options, familyOptions, names);
         }
+        catch (RocksDbException error) when (ShardDamage.IsDamage(error))
+        {
+            throw new ShardDamagedException(folder, error.Message.Trim(), error);
+        }
         catch (RocksDbException error)
         {
             throw new StreamException(
@@ -103,12 +123,12 @@ internal sealed class ShardStore : IDisposable
     /// <summary>The last marker applied to the folder, and where the changelog goes on after it; null in a new folder.</summary>
     public StoredMarker? ReadMarker()
     {
-        byte[]? data = _db.Get(MarkerKey, _meta);
+        byte[]? data = ReadMeta(MarkerKey);
         return data is null ? null : StoredMarker.Read(data);
     }
 
     /// <summary>What the folder belongs to, as text; null in a new folder.</summary>
-    public string? ReadIdentity() => _db.Get(IdentityKey, _meta) is { } data ? System.Text.Encoding.UTF8.GetString(data) : null;
+    public string? ReadIdentity() => ReadMeta(IdentityKey) is { } data ? System.Text.Encoding.UTF8.GetString(data) : null;
 
     public void WriteIdentity(string identity) => _db.Put(IdentityKey, System.Text.Encoding.UTF8.GetBytes(identity), _meta, WithoutLog);
 
@@ -146,8 +166,7 @@ internal sealed class ShardStore : IDisposable
         }
         catch (RocksDbException error)
         {
-            throw new StreamException(
-                ExitCode.State, $"The state in {Folder} cannot be written: {error.Message.Trim()}. Make room or mend the disk, then start again; nothing is lost.", error);
+            throw Failure(error, "written", "Make room or mend the disk, then start again; nothing is lost.");
         }
     }
 
@@ -163,7 +182,7 @@ internal sealed class ShardStore : IDisposable
         }
         catch (RocksDbException error)
         {
-            throw new StreamException(ExitCode.State, $"The state in {Folder} cannot be flushed: {error.Message.Trim()}. Make room or mend the disk, then start again; nothing is lost.", error);
+            throw Failure(error, "flushed", "Make room or mend the disk, then start again; nothing is lost.");
         }
     }
 
@@ -179,6 +198,31 @@ internal sealed class ShardStore : IDisposable
         }
     }
 
+    /// <summary>Makes a copy of the folder as it is now, by hard links where the file system has them; an older copy there is removed.</summary>
+    /// <returns>What the copy holds.</returns>
+    /// <exception cref="IOException">The copy cannot be made.</exception>
+    /// <exception cref="StreamException">The disk is full or fails.</exception>
+    public StoredMarker Checkpoint(string folder)
+    {
+        StateFolder.Remove(folder);
+        Flush();
+        try
+        {
+            using Checkpoint checkpoint = _db.Checkpoint();
+            checkpoint.Save(folder);
+        }
+        catch (RocksDbException error) when (!ShardDamage.IsDamage(error))
+        {
+            throw new IOException($"{Folder} cannot be copied to {folder}: {error.Message.Trim()}", error);
+        }
+        catch (RocksDbException error)
+        {
+            throw Unreadable(error);
+        }
+
+        return ReadMarker()!;
+    }
+
     /// <summary>Flushes and closes.</summary>
     public void Dispose()
     {
@@ -189,7 +233,10 @@ internal sealed class ShardStore : IDisposable
 
         try
         {
-            Flush();
+            if (!_isDamaged)
+            {
+                Flush();
+            }
         }
         finally
         {
@@ -213,8 +260,32 @@ internal sealed class ShardStore : IDisposable
 
     internal static ReadOnlySpan<byte> MarkerKeySpan => MarkerKey;
 
-    private StreamException Unreadable(RocksDbException error) => new(
-        ExitCode.State, $"The state in {Folder} cannot be read: {error.Message.Trim()}. Mend the disk, or remove this folder: the changelog has the state.", error);
+    private byte[]? ReadMeta(byte[] key)
+    {
+        try
+        {
+            return _db.Get(key, _meta);
+        }
+        catch (RocksDbException error)
+        {
+            throw Unreadable(error);
+        }
+    }
+
+    private StreamException Unreadable(RocksDbException error) => Failure(error, "read", "Mend the disk, or remove this folder: the changelog has the state.");
+
+    private StreamException Failure(RocksDbException error, string what, string fix)
+    {
+        if (ShardDamage.IsDamage(error))
+        {
+            // Said in the folder too, so that no later start believes what is in it.
+            _isDamaged = true;
+            ShardDamage.Mark(Folder, error.Message.Trim());
+            return new ShardDamagedException(Folder, error.Message.Trim(), error);
+        }
+
+        return new StreamException(ExitCode.State, $"The state in {Folder} cannot be {what}: {error.Message.Trim()}. {fix}", error);
+    }
 
     private sealed class FlushHandle : IDisposable
     {

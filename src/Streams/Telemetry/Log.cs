@@ -47,6 +47,39 @@ internal static partial class Log
     [LoggerMessage(305, LogLevel.Warning, "Shard {Shard}: the broker did not answer the restore, which goes on: {Reason}")]
     public static partial void RestoreRetries(ILogger logger, int shard, string reason);
 
+    [LoggerMessage(306, LogLevel.Error, "Shard {Shard}: the local state is damaged and cannot be used: {Reason}")]
+    public static partial void LocalDamaged(ILogger logger, int shard, string reason);
+
+    [LoggerMessage(307, LogLevel.Information, "Shard {Shard}: restoring from {Source}, {Done} of {Total} {Unit}, about {Seconds:F0} s to go.")]
+    public static partial void RestoreProgress(ILogger logger, int shard, string source, long done, long total, string unit, double seconds);
+
+    [LoggerMessage(308, LogLevel.Information, "Shard {Shard}: snapshot {Snapshot} is here, {Bytes} bytes, {Reused} of them were here before, after {Seconds:F2} s.")]
+    public static partial void Downloaded(ILogger logger, int shard, string snapshot, long bytes, long reused, double seconds);
+
+    [LoggerMessage(309, LogLevel.Warning, "Shard {Shard}: snapshot {Snapshot} could not be downloaded, it will be tried again or done without: {Reason}")]
+    public static partial void DownloadFailed(ILogger logger, int shard, string snapshot, string reason);
+
+    [LoggerMessage(310, LogLevel.Error, "Shard {Shard}: snapshot {Snapshot} cannot be used: {Reason}")]
+    public static partial void SnapshotUnusable(ILogger logger, int shard, string snapshot, string reason);
+
+    [LoggerMessage(311, LogLevel.Information, "Shard {Shard}: runs here, {Milliseconds} ms after its last commit elsewhere.")]
+    public static partial void Claimed(ILogger logger, int shard, long milliseconds);
+
+    [LoggerMessage(350, LogLevel.Debug, "Shard {Shard}: snapshot {Snapshot} of {Bytes} bytes is in the store after {Seconds:F2} s.")]
+    public static partial void SnapshotUploaded(ILogger logger, int shard, string snapshot, long bytes, double seconds);
+
+    [LoggerMessage(351, LogLevel.Information, "Shard {Shard}: snapshot {Snapshot} is published, {Kept} are kept.")]
+    public static partial void SnapshotPublished(ILogger logger, int shard, string snapshot, int kept);
+
+    [LoggerMessage(352, LogLevel.Warning, "Shard {Shard}: the snapshot could not be taken, it will be tried again: {Reason}")]
+    public static partial void SnapshotFailed(ILogger logger, int shard, string reason);
+
+    [LoggerMessage(353, LogLevel.Warning, "Shard {Shard}: what old snapshots left in the store is not deleted yet: {Reason}")]
+    public static partial void SnapshotsNotCollected(ILogger logger, int shard, string reason);
+
+    [LoggerMessage(354, LogLevel.Warning, "The checkpoint {Folder} cannot be removed yet: {Reason}")]
+    public static partial void CheckpointStays(ILogger logger, string folder, string reason);
+
     [LoggerMessage(400, LogLevel.Information, "Transaction aborted, going back to the last commit: {Reason}")]
     public static partial void Aborted(ILogger logger, string reason);
 

@@ -183,8 +183,8 @@ internal sealed class Cluster : IDisposable
             }
         }
 
-        /// <summary>Membership, the restorer, then the workers.</summary>
-        public int PartCount => 2 + (Instance?.Workers.Count ?? 0);
+        /// <summary>Membership, the restorer, the workers, and the snapshotter where there is one.</summary>
+        public int PartCount => 2 + (Instance is null ? 0 : Instance.Workers.Count + (Instance.Snapshotter is null ? 0 : 1));
 
         /// <summary>A turn of one part, unless that part is asleep in the midst of an earlier one.</summary>
         public void TurnPart(int part)
@@ -260,6 +260,9 @@ internal sealed class Cluster : IDisposable
             IsAsleep = false;
         }
 
+        /// <summary>The folder of one of its shards.</summary>
+        public string ShardFolder(int shard) => Path.Combine(_folder, cluster.Flow.Id, $"shard-{shard}");
+
         public void LoseFolder() => _folder = cluster.NewFolder();
 
         /// <summary>A copy of the folder of an instance that is down, to be put back later.</summary>
@@ -305,7 +308,15 @@ internal sealed class Cluster : IDisposable
                     instance.Restorer.Step();
                     break;
                 default:
-                    instance.Workers[part - 2].Step();
+                    if (part - 2 < instance.Workers.Count)
+                    {
+                        instance.Workers[part - 2].Step();
+                    }
+                    else
+                    {
+                        instance.Snapshotter!.Step();
+                    }
+
                     break;
             }
         }

@@ -168,7 +168,7 @@ public sealed class ShardStoreTests : IDisposable
     public void AFolderThatIsOpenIsNotOpenedTwice()
     {
         using ShardStore store = Open();
-        StreamException error = Assert.Throws<StreamException>(Open);
+        StreamException error = Assert.ThrowsAny<StreamException>(Open);
         Assert.Equal(ExitCode.State, error.Code);
         Assert.Contains(_folder, error.Message, StringComparison.Ordinal);
     }
@@ -192,7 +192,7 @@ public sealed class ShardStoreTests : IDisposable
             File.WriteAllText(manifest, "not a manifest, but long enough to be read as one");
         }
 
-        StreamException error = Assert.Throws<StreamException>(Open);
+        StreamException error = Assert.ThrowsAny<StreamException>(Open);
         Assert.Equal(ExitCode.State, error.Code);
         Assert.Contains(_folder, error.Message, StringComparison.Ordinal);
     }
