@@ -6,4 +6,6 @@ return await KStreamHost.RunAsync(args, host => host
     .AddFlow<FlightsFlow>()
     .AddFlow<CopyFlow>()
     .AddFlow<CountFlow>()
-    .AddFlow<RekeyCountFlow>());
+    .AddFlow<RekeyCountFlow>()
+    .AddSnapshotStore("s3", SnapshotStores.S3)
+    .AddSnapshotStore("azblob", SnapshotStores.AzureBlob));

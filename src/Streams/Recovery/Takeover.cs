@@ -260,8 +260,11 @@ internal class Takeover
 
             case RestoreKind.Snapshot:
                 CloseStore();
-                _download = new SnapshotDownload(_parts, _shard, plan.Snapshot!, _parts.Folder.IncomingPath(_shard), folder);
-                _download.Start();
+                _download = new SnapshotDownload(_parts.Options.Snapshots!.Store, new SnapshotPlace(_parts.App, _shard), plan.Snapshot!, _parts.Folder.IncomingPath(_shard), folder)
+                {
+                    Reached = _parts.Reached,
+                };
+                _download.Start(_parts.Beside);
                 Next(Phase.Download, "takeover.2");
                 return true;
 
@@ -281,7 +284,7 @@ internal class Takeover
         }
 
         StateFolder.Remove(_parts.Folder.IncomingPath(_shard));
-        _store!.WriteIdentity(_parts.Folder.Identity(_shard, changelog.Id));
+        _store!.WriteIdentity(StateFolder.Identity(_parts.App, _shard, changelog.Id));
         BeginReplay(plan.From);
         _parts.Reached?.Invoke("takeover.2");
         return true;
@@ -340,7 +343,7 @@ internal class Takeover
         try
         {
             download.Check();
-            CheckIncoming(incoming, entry);
+            ShardStore.CheckSnapshot(incoming, StateFolder.Identity(_parts.App, _shard, entry.ChangelogId), entry.Position, _parts.Limits);
         }
         catch (Exception error) when (error is SnapshotDamagedException or ShardDamagedException)
         {
@@ -369,25 +372,6 @@ internal class Takeover
         _marker = _store.ReadMarker()!.Marker;
         BeginReplay(entry.Position);
         return true;
-    }
-
-    /// <summary>Opens what came, and compares it with what was published.</summary>
-    private void CheckIncoming(string incoming, SnapshotEntry entry)
-    {
-        ShardStore store = ShardStore.Open(incoming, _parts.Limits);
-        try
-        {
-            string? identity = store.ReadIdentity();
-            StoredMarker? stored = store.ReadMarker();
-            if (identity != _parts.Folder.Identity(_shard, entry.ChangelogId) || stored?.ChangelogPosition != entry.Position)
-            {
-                throw new SnapshotDamagedException($"its store says {identity ?? "nothing"} at offset {stored?.ChangelogPosition}, not offset {entry.Position} of this shard");
-            }
-        }
-        finally
-        {
-            store.Abandon();
-        }
     }
 
     private void Refuse(SnapshotEntry entry, string reason)

@@ -92,7 +92,7 @@ internal sealed class StateFolder : IDisposable
     }
 
     /// <summary>What a shard's store must say it is; the changelog's id changes when the topic is made anew.</summary>
-    public string Identity(int shard, Guid changelogId) => $"{Format}|{_app}|{shard}|{changelogId:N}";
+    public static string Identity(string app, int shard, Guid changelogId) => $"{Format}|{app}|{shard}|{changelogId:N}";
 
     /// <summary>Whether a store was written for another application or shard, or by a newer version; in words, or null.</summary>
     public string? WhyForeign(string identity, int shard)

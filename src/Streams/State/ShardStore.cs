@@ -106,6 +106,27 @@ internal sealed class ShardStore : IDisposable
         }
     }
 
+    /// <summary>Opens the files of a snapshot, and compares what they say with what was published.</summary>
+    /// <returns>The marker that they hold.</returns>
+    /// <exception cref="SnapshotDamagedException">They say something else.</exception>
+    /// <exception cref="ShardDamagedException">A file is missing or damaged.</exception>
+    public static StoredMarker CheckSnapshot(string folder, string identity, long position, StateLimits limits)
+    {
+        ShardStore store = Open(folder, limits);
+        try
+        {
+            string? found = store.ReadIdentity();
+            StoredMarker? stored = store.ReadMarker();
+            return found == identity && stored?.ChangelogPosition == position
+                ? stored
+                : throw new SnapshotDamagedException($"its store says {found ?? "nothing"} at offset {stored?.ChangelogPosition}, not {identity} at offset {position}");
+        }
+        finally
+        {
+            store.Abandon();
+        }
+    }
+
     /// <summary>The envelope of a key in a step, or null.</summary>
     /// <exception cref="StreamException">The disk fails, or the folder is damaged.</exception>
     public byte[]? Get(string step, ReadOnlySpan<byte> key)

@@ -6,23 +6,28 @@ namespace KStreamSharp;
 /// Fills a folder with the files of a snapshot: from the store, several at a time, or from a folder nearby that has the same
 /// bytes. Every file is compared with its hash before it counts.
 /// </summary>
-/// <param name="parts">The parts of the instance.</param>
-/// <param name="shard">The shard.</param>
+/// <param name="store">The store.</param>
+/// <param name="place">The application and the shard.</param>
 /// <param name="entry">The snapshot.</param>
 /// <param name="folder">The folder to fill; what an earlier download left there is used where it fits.</param>
 /// <param name="nearby">A folder whose table files may be copied from, or null.</param>
-internal sealed class SnapshotDownload(EngineParts parts, int shard, SnapshotEntry entry, string folder, string? nearby)
+internal sealed class SnapshotDownload(ISnapshotStore store, SnapshotPlace place, SnapshotEntry entry, string folder, string? nearby)
 {
     private const int AtOnce = 4;
     private const int BufferBytes = 256 << 10;
 
-    private readonly SnapshotPlace _place = new(parts.App, shard);
     private readonly CancellationTokenSource _stop = new();
     private Task? _task;
     private long _bytesDone;
     private long _bytesReused;
 
     public SnapshotEntry Entry => entry;
+
+    /// <summary>What the files were compared with; null before the manifest is here.</summary>
+    public SnapshotManifest? Manifest { get; private set; }
+
+    /// <summary>Called when a file is complete; tests stop an instance there.</summary>
+    public Action<string>? Reached { get; init; }
 
     public long BytesDone => Volatile.Read(ref _bytesDone);
 
@@ -31,7 +36,8 @@ internal sealed class SnapshotDownload(EngineParts parts, int shard, SnapshotEnt
 
     public bool IsCompleted => _task?.IsCompleted ?? false;
 
-    public void Start() => _task = parts.Beside(() => RunAsync(_stop.Token));
+    /// <param name="beside">Begins long work beside the caller's.</param>
+    public void Start(Func<Func<Task>, Task> beside) => _task = beside(() => RunAsync(_stop.Token));
 
     /// <summary>Throws what went wrong.</summary>
     /// <exception cref="SnapshotDamagedException">The snapshot cannot be used.</exception>
@@ -43,9 +49,9 @@ internal sealed class SnapshotDownload(EngineParts parts, int shard, SnapshotEnt
 
     private async Task RunAsync(CancellationToken stop)
     {
-        ISnapshotStore store = parts.Options.Snapshots!.Store;
-        SnapshotManifest manifest = await SnapshotManifest.LoadAsync(store, _place, entry, stop).ConfigureAwait(false);
+        SnapshotManifest manifest = await SnapshotManifest.LoadAsync(store, place, entry, stop).ConfigureAwait(false);
         CheckManifest(manifest);
+        Manifest = manifest;
         Directory.CreateDirectory(folder);
         ILookup<long, string> candidates = Candidates();
         Queue<SnapshotFile> waiting = new(manifest.Files);
@@ -71,10 +77,10 @@ internal sealed class SnapshotDownload(EngineParts parts, int shard, SnapshotEnt
                     stop.ThrowIfCancellationRequested();
                     if (!TryReuse(file, candidates))
                     {
-                        await FetchAsync(store, file, stop).ConfigureAwait(false);
+                        await FetchAsync(file, stop).ConfigureAwait(false);
                     }
 
-                    parts.Reached?.Invoke("restore.file");
+                    Reached?.Invoke("restore.file");
                 }
             }
             catch (Exception error)
@@ -95,10 +101,10 @@ internal sealed class SnapshotDownload(EngineParts parts, int shard, SnapshotEnt
 
     private void CheckManifest(SnapshotManifest manifest)
     {
-        if (manifest.App != parts.App || manifest.Shard != shard || manifest.ChangelogId != entry.ChangelogId || manifest.Position != entry.Position)
+        if (manifest.App != place.App || manifest.Shard != place.Shard || manifest.ChangelogId != entry.ChangelogId || manifest.Position != entry.Position)
         {
             throw new SnapshotDamagedException(
-                $"its manifest says shard {manifest.Shard} of application '{manifest.App}' at offset {manifest.Position}, the list of shard {shard} of '{parts.App}' says {entry.Position}");
+                $"its manifest says shard {manifest.Shard} of application '{manifest.App}' at offset {manifest.Position}, the list of shard {place.Shard} of '{place.App}' says {entry.Position}");
         }
 
         if (manifest.Files.FirstOrDefault(file => file.Name != Path.GetFileName(file.Name) || file.Name is "" or "." or "..") is { } odd)
@@ -145,7 +151,7 @@ internal sealed class SnapshotDownload(EngineParts parts, int shard, SnapshotEnt
         return Convert.ToHexStringLower(SHA256.HashData(content));
     }
 
-    private async Task FetchAsync(ISnapshotStore store, SnapshotFile file, CancellationToken stop)
+    private async Task FetchAsync(SnapshotFile file, CancellationToken stop)
     {
         await using Stream content = await store.OpenAsync(file.Object, stop).ConfigureAwait(false) ?? throw new SnapshotDamagedException($"{file.Object} ({file.Name}) is missing");
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

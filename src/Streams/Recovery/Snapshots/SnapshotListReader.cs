@@ -22,6 +22,12 @@ internal sealed class SnapshotListReader : IDisposable
         _reader.Assign(_partition, start);
     }
 
+    /// <summary>The ids of snapshots that the owner is asked to drop, as far as has been read.</summary>
+    public IReadOnlySet<string> Dropped { get; private set; } = System.Collections.Frozen.FrozenSet<string>.Empty;
+
+    /// <summary>Waits until there may be more to read.</summary>
+    public void Wait(TimeSpan atMost) => _reader.Wait(atMost);
+
     /// <summary>Reads on; true, with the list, when the end is reached.</summary>
     /// <exception cref="StreamException">Another version wrote the list.</exception>
     public bool Step([NotNullWhen(true)] out IReadOnlyList<SnapshotEntry>? entries)
@@ -33,6 +39,10 @@ internal sealed class SnapshotListReader : IDisposable
                 if (batch[i].Key.SequenceEqual(SnapshotList.ListKey))
                 {
                     _entries = SnapshotList.Read(batch[i].Value);
+                }
+                else if (batch[i].Key.SequenceEqual(SnapshotList.DropKey))
+                {
+                    Dropped = SnapshotList.ReadDrop(batch[i].Value);
                 }
             }
         }
