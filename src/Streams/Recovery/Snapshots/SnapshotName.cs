@@ -2,7 +2,10 @@ using System.Buffers;
 
 namespace KStreamSharp;
 
-/// <summary>The names that every snapshot store takes: no file system, bucket or container reads anything else into them.</summary>
+/// <summary>
+/// The names that every snapshot store takes: no file system, bucket or container reads anything else into them. This file is
+/// part of each package with a store.
+/// </summary>
 internal static class SnapshotName
 {
     private static readonly SearchValues<char> Allowed = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/");
@@ -32,5 +35,19 @@ internal static class SnapshotName
             throw new ArgumentException(
                 $"No snapshot object's name begins with '{prefix}': use letters, digits, '.', '_', '-' and '/', no '..', and no slash at the beginning.", nameof(prefix));
         }
+    }
+
+    /// <summary>What precedes the names of a store's objects: nothing, or a folder of a valid name, with a slash at its end.</summary>
+    /// <exception cref="ArgumentException">No folder may be called so.</exception>
+    public static string Folder(string? prefix)
+    {
+        if (string.IsNullOrEmpty(prefix))
+        {
+            return "";
+        }
+
+        string name = prefix.EndsWith('/') ? prefix[..^1] : prefix;
+        return IsValid(name) ? name + "/" : throw new ArgumentException(
+            $"'{prefix}' cannot be the prefix of a snapshot store: use letters, digits, '.', '_', '-' and '/', no '..', and no slash at the beginning.", nameof(prefix));
     }
 }
