@@ -276,11 +276,11 @@ public sealed class ResetTests : IDisposable
         Assert.Contains("not finished", Assert.Throws<StreamException>(() => Keep(StartAt.Earliest).Look()).Message, StringComparison.Ordinal);
     }
 
-    /// <summary>Ends of the run that was under way are still on their way through repartition topics.</summary>
+    /// <summary>The next run is another one, with ends of its own: it reads what came since the cut one began.</summary>
     [Fact]
-    public void ARunThatWasUnderWayIsOverAndTheNextOneEnds()
+    public void ARunThatWasUnderWayIsOverAndTheNextOneReadsEverything()
     {
-        for (int rounds = 1; rounds <= 12; rounds += 1)
+        for (int rounds = 1; rounds <= 12; rounds++)
         {
             _cluster.End();
             for (int round = 0; round < rounds; round++)
@@ -288,10 +288,13 @@ public sealed class ResetTests : IDisposable
                 _cluster.Round();
             }
 
+            Push(10);
             Crash();
             Keep(StartAt.Earliest).Run(_told.Add);
+            int before = _cluster.Outputs(LedgerFlow.Counts).Count();
             Open();
             _cluster.Until(() => _here.IsDone && _elsewhere.IsDone, "a run after the move is done");
+            Assert.Equal(before + _ledger.Pushed, _cluster.Outputs(LedgerFlow.Counts).Count());
             Stop();
             _cluster.GoOn();
             Open();
@@ -302,8 +305,6 @@ public sealed class ResetTests : IDisposable
         foreach (IGrouping<string, (string Key, int? Value)> key in _cluster.Outputs(LedgerFlow.Counts).GroupBy(count => count.Key))
         {
             Assert.Equal(Enumerable.Range(1, key.Count()), key.Select(count => count.Value!.Value));
-            Assert.Equal(0, key.Count() % 3);
-            Assert.True(key.Count() >= 13 * 3, $"{key.Key}: {key.Count()}");
         }
     }
 
