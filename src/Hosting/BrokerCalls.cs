@@ -11,7 +11,10 @@ internal static class BrokerCalls
     /// <summary>The Kafka of the settings, else a broker embedded in the folder <c>broker</c> of the state folder.</summary>
     /// <exception cref="StreamException">A client setting or the folder cannot be used.</exception>
     public static Broker Open(HostOptions options, ILoggerFactory logging) =>
-        options.Kafka is { } kafka ? new KafkaBroker(kafka, logging) : EmbeddedBroker.Open(Path.Combine(options.Stream.StateDir, "broker"));
+        options.Kafka is { } kafka ? new KafkaBroker(kafka, logging) : EmbeddedBroker.Open(EmbeddedFolder(options));
+
+    /// <summary>Where the broker is when it is embedded.</summary>
+    public static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
 
     /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
     public static TopicPartition[] Partitions(Broker broker, string topic)

@@ -13,18 +13,20 @@ internal sealed class HostCommands
     private readonly TextWriter _output;
     private readonly TextWriter _errors;
     private readonly StateCommands _state;
+    private readonly ResetCommand _reset;
     private readonly RootCommand _root = new();
     private readonly Command _run = new("run", "Run a flow until it is stopped, or with --until-end to the end of its inputs.");
     private readonly Command _load = new("load", "Load the data that a flow works on into its input topics.");
     private readonly Command _describe = new("describe", "Show the steps, topics and states of a flow.");
 
-    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, TextWriter output, TextWriter errors)
+    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, ResetCommand reset, TextWriter output, TextWriter errors)
     {
         _flows = flows;
         _runner = runner;
         _output = output;
         _errors = errors;
         _state = new StateCommands(output, errors);
+        _reset = reset;
         _root.Description = $"Stateful streams with the state kept in a folder. Without arguments: run {flows[0].Id}.";
         foreach (IFlow flow in flows)
         {
@@ -39,6 +41,7 @@ internal sealed class HostCommands
 
         _root.Subcommands.Add(_describe);
         _root.Subcommands.Add(_state.Group);
+        _root.Subcommands.Add(_reset.Group);
     }
 
     /// <summary>The commands whose next word is a flow.</summary>
@@ -80,6 +83,7 @@ internal sealed class HostCommands
         _run.Subcommands.Add(run);
         _describe.Subcommands.Add(describe);
         _state.Add(flow);
+        _reset.Add(flow);
         if (flow is ILoadableFlow loadable)
         {
             AddLoad(loadable);

@@ -68,6 +68,9 @@ internal sealed partial class HostSettings
     /// <summary>Those that say where to load data to.</summary>
     public IEnumerable<Option> LoadOptions => [.. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir)).Select(option => option.Value), _set];
 
+    /// <summary>Those that say where an application keeps what it keeps.</summary>
+    public IEnumerable<Option> ResetOptions => [.. LoadOptions.Except([_set]), _options.First(option => option.Key.Key == nameof(StreamOptions.AppId)).Value, _set];
+
     /// <summary>Those that say where the local state is.</summary>
     public IEnumerable<Option> StateOptions => _options.Where(option => option.Key.Key is nameof(StreamOptions.StateDir) or nameof(StreamOptions.AppId)).Select(option => option.Value);
 

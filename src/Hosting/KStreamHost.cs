@@ -16,9 +16,9 @@ public static class KStreamHost
     /// <param name="args">The command line; without any word, the first flow is run.</param>
     /// <param name="configure">Adds the flows.</param>
     /// <returns>The exit code.</returns>
-    public static Task<int> RunAsync(string[] args, Action<KStreamHostBuilder> configure) => RunAsync(args, configure, Console.Out, Console.Error);
+    public static Task<int> RunAsync(string[] args, Action<KStreamHostBuilder> configure) => RunAsync(args, configure, Console.Out, Console.Error, Console.IsInputRedirected ? null : Console.In);
 
-    internal static async Task<int> RunAsync(string[] args, Action<KStreamHostBuilder> configure, TextWriter output, TextWriter errors)
+    internal static async Task<int> RunAsync(string[] args, Action<KStreamHostBuilder> configure, TextWriter output, TextWriter errors, TextReader? terminal = null)
     {
         ArgumentNullException.ThrowIfNull(args);
         ArgumentNullException.ThrowIfNull(configure);
@@ -29,7 +29,8 @@ public static class KStreamHost
             configure(builder);
             await using ServiceProvider services = builder.Services.BuildServiceProvider();
             ILoggerFactory logging = services.GetRequiredService<ILoggerFactory>();
-            return await new HostCommands(builder.Build(services), flow => new FlowRunner(flow, builder.Stores, output, log, logging), output, errors).InvokeAsync(args);
+            return await new HostCommands(
+                builder.Build(services), flow => new FlowRunner(flow, builder.Stores, output, log, logging), new ResetCommand(logging, output, terminal), output, errors).InvokeAsync(args);
         }
         catch (StreamException error)
         {

@@ -24,6 +24,9 @@ public abstract class Broker
     /// <summary>Creates a topic. One that exists already is left as it is (describe it afterwards to check).</summary>
     internal abstract void CreateTopic(TopicSpec topic);
 
+    /// <summary>Deletes a topic with everything in it, and returns when it is gone. One that does not exist is no error.</summary>
+    internal abstract void DeleteTopic(string topic);
+
     /// <summary>Deletes records below <paramref name="beforeOffset"/>: the partition's start offset moves up to it.</summary>
     internal abstract void DeleteRecords(TopicPartition partition, long beforeOffset);
 
@@ -41,6 +44,13 @@ public abstract class Broker
     /// any of these partitions is pending (Kafka: require stable); ask again later.
     /// </summary>
     internal abstract bool TryGetCommittedOffsets(string group, IReadOnlyList<TopicPartition> partitions, out long?[] offsets);
+
+    /// <summary>The number of members of a group: also those that are away, until their session times out.</summary>
+    internal abstract int CountMembers(string group);
+
+    /// <summary>Forgets a group with all positions that it has committed. One that does not exist is no error.</summary>
+    /// <exception cref="BrokerException">Stop: the group has members.</exception>
+    internal abstract void DeleteGroup(string group);
 
     /// <summary>Joins a group that shares out the partitions of one topic; nothing is owned before the first poll says so.</summary>
     internal abstract GroupMember JoinGroup(GroupOptions options);

@@ -37,6 +37,12 @@ internal sealed class AppTopics
     /// <exception cref="StreamException">A topic is missing or does not fit.</exception>
     public static AppTopics Prepare(Broker broker, Dataflow flow, string app, int? shardsWanted)
     {
+        if (broker.DescribeTopic(InternalTopics.Reset(app)) is not null)
+        {
+            throw new StreamException(
+                ExitCode.State, $"A reset of application '{app}' was begun and is not finished: part of what the application keeps is gone. Finish it by the command reset, then start again.");
+        }
+
         Dictionary<string, int> partitions = [];
         foreach (Step step in flow.Steps.Where(step => step.Topic is not null))
         {
@@ -51,14 +57,14 @@ internal sealed class AppTopics
         if (existing is not null && shardsWanted is { } wanted && wanted != shards)
         {
             throw new StreamException(
-                ExitCode.Usage, $"Application '{app}' has {shards} shards since its first start; option Shards says {wanted}. Leave the option out, or start another application id.");
+                ExitCode.Usage, $"Application '{app}' has {shards} shards since its first start; option Shards says {wanted}. Leave the option out, start another application id, or bring this one back to its beginning (command reset).");
         }
 
         if (largest > shards)
         {
             string topic = flow.Steps.First(step => step.Input is not null && partitions[step.Topic!] == largest).Topic!;
             throw new StreamException(
-                ExitCode.Broker, $"Topic '{topic}' has {largest} partitions, application '{app}' has {shards} shards since its first start: some partitions would have no reader, and keys have moved. Start another application id, or go back to the old partition count.");
+                ExitCode.Broker, $"Topic '{topic}' has {largest} partitions, application '{app}' has {shards} shards since its first start: some partitions would have no reader, and keys have moved. Start another application id, go back to the old partition count, or begin anew (command reset).");
         }
 
         CheckCopartitioning(flow, partitions, shards);

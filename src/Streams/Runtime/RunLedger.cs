@@ -94,12 +94,15 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     }
 
     /// <summary>Says that a shard has done a run, inside the transaction that completes it.</summary>
-    public static void AppendDone(FlowPlace place, long run, long now)
+    public static void AppendDone(FlowPlace place, long run, long now) => AppendDone(place.Append, place.App, place.Shard, run, now);
+
+    /// <inheritdoc cref="AppendDone(FlowPlace, long, long)"/>
+    public static void AppendDone(Append append, string app, int shard, long run, long now)
     {
         Span<byte> value = stackalloc byte[9];
         value[0] = Version;
         System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(value[1..], run);
-        place.Append(new(InternalTopics.Shards(place.App), place.Shard), new(now, DoneKey, true, value, true, Headers.Empty));
+        append(new(InternalTopics.Shards(app), shard), new(now, DoneKey, true, value, true, Headers.Empty));
     }
 
     /// <summary>Null while the broker does not answer for a partition yet: the topic may just have been made.</summary>

@@ -52,7 +52,11 @@ internal sealed class ShardChanges(FlowPlace place, ShardStore store) : IDisposa
 
     /// <summary>Commit, step 2: the shard's last record in the transaction.</summary>
     public void PutMarker(ReadOnlySpan<byte> marker) =>
-        place.Append(_changelog, new(_timestamp, MarkerKey, true, marker, true, Headers.Empty));
+        PutMarker(place.Append, _changelog, marker, _timestamp);
+
+    /// <inheritdoc cref="PutMarker(ReadOnlySpan{byte})"/>
+    public static void PutMarker(Append append, TopicPartition changelog, ReadOnlySpan<byte> marker, long timestamp) =>
+        append(changelog, new(timestamp, MarkerKey, true, marker, true, Headers.Empty));
 
     public void Dispose() => Batch.Dispose();
 

@@ -20,6 +20,12 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
 
     internal override void CreateTopic(TopicSpec topic) => broker.CreateTopic(topic);
 
+    internal override void DeleteTopic(string topic) => broker.DeleteTopic(topic);
+
+    internal override int CountMembers(string group) => broker.CountMembers(group);
+
+    internal override void DeleteGroup(string group) => broker.DeleteGroup(group);
+
     internal override void DeleteRecords(TopicPartition partition, long beforeOffset) => broker.DeleteRecords(partition, beforeOffset);
 
     internal override long StartOffset(TopicPartition partition) => broker.StartOffset(partition);

@@ -61,6 +61,29 @@ public sealed class EmbeddedFolderTests : IDisposable
     }
 
     [Fact]
+    public void WhatWasDeletedStaysDeleted()
+    {
+        using (EmbeddedBroker broker = EmbeddedBroker.Open(Kept))
+        {
+            broker.Topic("kept");
+            broker.Topic("gone");
+            broker.SetCommittedOffset("kept", new("kept", 0), 3);
+            broker.SetCommittedOffset("gone", new("kept", 0), 4);
+            broker.DeleteTopic("gone");
+            broker.DeleteTopic("gone");
+            broker.DeleteGroup("gone");
+            broker.DeleteGroup("never");
+        }
+
+        using EmbeddedBroker again = EmbeddedBroker.Open(Kept);
+        Assert.Null(again.DescribeTopic("gone"));
+        Assert.True(again.TryGetCommittedOffsets("kept", [new("kept", 0)], out long?[] kept));
+        Assert.True(again.TryGetCommittedOffsets("gone", [new("kept", 0)], out long?[] gone));
+        Assert.Equal([3], kept);
+        Assert.Equal([null], gone);
+    }
+
+    [Fact]
     public void ACommitThatWasDecidedIsCommittedThoughTheProcessEndedBeforeItsMarkers()
     {
         using (EmbeddedBroker broker = EmbeddedBroker.Open(Kept))

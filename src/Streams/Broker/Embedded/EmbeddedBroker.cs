@@ -243,6 +243,58 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         }
     }
 
+    internal override void DeleteTopic(string topic)
+    {
+        lock (_gate)
+        {
+            if (!_topics.Remove(topic, out EmbeddedTopic? removed))
+            {
+                return;
+            }
+
+            foreach (PartitionLog log in removed.Logs)
+            {
+                log.IsDeleted = true;
+            }
+
+            if (_journal is not null)
+            {
+                JournalFormat.WriteDeleteTopic(_journal.Frame, topic);
+                _journal.Append();
+                _journal.Flush();
+            }
+        }
+    }
+
+    internal override int CountMembers(string group)
+    {
+        lock (_gate)
+        {
+            Tend();
+            return _groups.CountMembers(group);
+        }
+    }
+
+    internal override void DeleteGroup(string group)
+    {
+        lock (_gate)
+        {
+            Tend();
+            _groups.Delete(group);
+            foreach ((string Group, TopicPartition Partition) key in _offsets.Keys.Where(key => key.Group == group).ToArray())
+            {
+                _offsets.Remove(key);
+            }
+
+            if (_journal is not null)
+            {
+                JournalFormat.WriteDeleteGroup(_journal.Frame, group);
+                _journal.Append();
+                _journal.Flush();
+            }
+        }
+    }
+
     internal override void DeleteRecords(TopicPartition partition, long beforeOffset)
     {
         lock (_gate)
@@ -289,7 +341,7 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     {
         lock (_gate)
         {
-            return _groups.Join(this, options, Topic(options.Topic).Logs.Length);
+            return new EmbeddedGroupMember(this, _groups, _groups.Named(options.Group, PartitionsOf(options.Topic)), options);
         }
     }
 
@@ -319,28 +371,6 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         }
     }
 
-    /// <summary>For tests: deletes a topic with everything in it.</summary>
-    internal void DeleteTopic(string topic)
-    {
-        lock (_gate)
-        {
-            if (_topics.Remove(topic, out EmbeddedTopic? removed))
-            {
-                foreach (PartitionLog log in removed.Logs)
-                {
-                    log.IsDeleted = true;
-                }
-            }
-
-            if (_journal is not null)
-            {
-                JournalFormat.WriteDeleteTopic(_journal.Frame, topic);
-                _journal.Append();
-                _journal.Flush();
-            }
-        }
-    }
-
     /// <summary>Sets a group's position, as an administrator's tool does.</summary>
     internal void SetCommittedOffset(string group, TopicPartition partition, long offset)
     {
@@ -364,6 +394,8 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     }
 
     internal long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    internal int PartitionsOf(string topic) => Topic(topic).Logs.Length;
 
     internal PartitionLog Log(TopicPartition partition)
     {

@@ -10,14 +10,28 @@ internal sealed class GroupCoordinator(TimeProvider time)
     private readonly Dictionary<string, Group> _groups = [];
     private int _lastMember;
 
-    public EmbeddedGroupMember Join(EmbeddedBroker broker, GroupOptions options, int partitions)
+    /// <summary>The group of a name, made if there is none, or none any more.</summary>
+    public Group Named(string name, int partitions)
     {
-        if (!_groups.TryGetValue(options.Group, out Group? group))
+        if (!_groups.TryGetValue(name, out Group? group))
         {
-            _groups[options.Group] = group = new Group(options.Group, partitions);
+            _groups[name] = group = new Group(name, partitions);
         }
 
-        return new EmbeddedGroupMember(broker, this, group, options);
+        return group;
+    }
+
+    public int CountMembers(string name) => _groups.TryGetValue(name, out Group? group) ? group.Members.Count : 0;
+
+    /// <exception cref="BrokerException">The group has members.</exception>
+    public void Delete(string name)
+    {
+        if (CountMembers(name) is > 0 and int members)
+        {
+            throw new BrokerException(Consequence.Stop, $"Group '{name}' cannot be deleted: it has {members} members.");
+        }
+
+        _groups.Remove(name);
     }
 
     /// <exception cref="BrokerException">The token is not that of a member of the group's present generation.</exception>
@@ -241,6 +255,8 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
 
             if (MemberId.Length == 0)
             {
+                // Since the member was made the group may have been deleted, and made anew by another one.
+                group = groups.Named(Options.Group, broker.PartitionsOf(Options.Topic));
                 groups.Enter(group, this);
             }
 

@@ -11,8 +11,9 @@ internal static class JournalFormat
     private const byte DeletedTopic = 6;
     private const byte Bounds = 7;
     private const byte LastTransactionFrame = 8;
+    private const byte DeletedGroup = 9;
 
-    public static bool IsKind(byte kind) => kind is >= Topic and <= LastTransactionFrame;
+    public static bool IsKind(byte kind) => kind is >= Topic and <= DeletedGroup;
 
     public static void WriteTopic(BinaryWriter frame, TopicDescription topic)
     {
@@ -73,6 +74,12 @@ internal static class JournalFormat
     {
         frame.Write(DeletedTopic);
         frame.Write(topic);
+    }
+
+    public static void WriteDeleteGroup(BinaryWriter frame, string group)
+    {
+        frame.Write(DeletedGroup);
+        frame.Write(group);
     }
 
     /// <summary>Everything that is live, for a journal that begins anew.</summary>
@@ -169,6 +176,9 @@ internal static class JournalFormat
                 case DeletedTopic:
                     topics.Remove(frame.ReadString());
                     break;
+                case DeletedGroup:
+                    ReplayDeletedGroup(frame.ReadString());
+                    break;
                 case Bounds:
                     Log(ReadPartition(frame)).SetBounds(frame.ReadInt64(), frame.ReadInt64());
                     break;
@@ -203,6 +213,14 @@ internal static class JournalFormat
             string group = frame.ReadString();
             TopicPartition partition = ReadPartition(frame);
             offsets[(group, partition)] = frame.ReadInt64();
+        }
+
+        private void ReplayDeletedGroup(string group)
+        {
+            foreach ((string Group, TopicPartition Partition) key in offsets.Keys.Where(key => key.Group == group).ToArray())
+            {
+                offsets.Remove(key);
+            }
         }
 
         private PartitionLog Log(TopicPartition partition) => topics[partition.Topic].Logs[partition.Partition];

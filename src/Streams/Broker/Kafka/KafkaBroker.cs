@@ -91,22 +91,29 @@ public sealed class KafkaBroker : Broker, IDisposable
                 throw new KafkaException(error.Results[0].Error);
             }
         });
-        // A topic is there for the controller first, and for those who ask a broker a moment later.
-        long began = Stopwatch.GetTimestamp();
-        while (Find(topic.Name) is not { } made || made.Partitions.Exists(partition => partition.Leader is null))
-        {
-            if (Stopwatch.GetElapsedTime(began) > Patience)
-            {
-                throw new BrokerException(Consequence.Stop, $"Topic '{topic.Name}' was created, but has no leaders after {Patience.TotalSeconds:0} s. Look at the brokers.");
-            }
-
-            Thread.Sleep(PropagationTurn);
-        }
+        Await(() => Find(topic.Name) is { } made && made.Partitions.TrueForAll(partition => partition.Leader is not null), $"Topic '{topic.Name}' was created, but has no leaders");
 
         if (existed && topic.Cleanup == TopicCleanup.Compact)
         {
             CheckTombstones(topic.Name);
         }
+    }
+
+    internal override void DeleteTopic(string topic)
+    {
+        _admin.Ask($"Topic '{topic}' cannot be deleted", async admin =>
+        {
+            try
+            {
+                await admin.DeleteTopicsAsync([topic], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
+                return true;
+            }
+            catch (DeleteTopicsException error)
+            {
+                return error.Results[0].Error.Code == ErrorCode.UnknownTopicOrPart ? false : throw new KafkaException(error.Results[0].Error);
+            }
+        });
+        Await(() => Find(topic) is null, $"Topic '{topic}' was deleted, but is still there");
     }
 
     internal override void DeleteRecords(TopicPartition partition, long beforeOffset) => _admin.Ask($"Records of {partition} cannot be deleted", async admin =>
@@ -149,6 +156,33 @@ public sealed class KafkaBroker : Broker, IDisposable
             return translated.Consequence == Consequence.Stop ? throw translated : false;
         }
     }
+
+    internal override int CountMembers(string group) => _admin.Ask($"Group '{group}' cannot be described", async admin =>
+    {
+        try
+        {
+            DescribeConsumerGroupsResult result = await admin.DescribeConsumerGroupsAsync([group], new() { RequestTimeout = Patience }).ConfigureAwait(false);
+            return result.ConsumerGroupDescriptions[0].Members.Count;
+        }
+        catch (DescribeConsumerGroupsException error)
+        {
+            Error first = error.Results.ConsumerGroupDescriptions[0].Error;
+            return first.Code == ErrorCode.GroupIdNotFound ? 0 : throw new KafkaException(first);
+        }
+    });
+
+    internal override void DeleteGroup(string group) => _admin.Ask($"Group '{group}' cannot be deleted", async admin =>
+    {
+        try
+        {
+            await admin.DeleteGroupsAsync([group], new() { RequestTimeout = Patience }).ConfigureAwait(false);
+            return true;
+        }
+        catch (DeleteGroupsException error)
+        {
+            return error.Results[0].Error.Code == ErrorCode.GroupIdNotFound ? false : throw new KafkaException(error.Results[0].Error);
+        }
+    });
 
     internal override GroupMember JoinGroup(GroupOptions options) => new KafkaGroupMember(this, options);
 
@@ -203,8 +237,8 @@ public sealed class KafkaBroker : Broker, IDisposable
 
     private static string Advice(ErrorCode code) => code switch
     {
-        ErrorCode.TopicAuthorizationFailed => " Let the user read, write, create and describe (topic and configs) the topics of the application.",
-        ErrorCode.GroupAuthorizationFailed => " Let the user read and describe the application's group.",
+        ErrorCode.TopicAuthorizationFailed => " Let the user read, write, create and describe (topic and configs) the topics of the application; a reset deletes those that the engine made.",
+        ErrorCode.GroupAuthorizationFailed => " Let the user read and describe the application's group; a reset deletes it.",
         ErrorCode.TransactionalIdAuthorizationFailed => " Let the user write and describe transactional ids that begin with the application's id.",
         ErrorCode.MsgSizeTooLarge => " Make it smaller, or raise message.max.bytes (KafkaOptions.Settings) and the topic's max.message.bytes.",
         ErrorCode.InvalidTransactionTimeout => " The broker's transaction.max.timeout.ms is lower than StreamOptions.TransactionTimeout.",
@@ -243,6 +277,20 @@ public sealed class KafkaBroker : Broker, IDisposable
             throw new KafkaException(error.Results[0].Error);
         }
     });
+
+    /// <summary>What is so for the controller is so for those who ask a broker a moment later.</summary>
+    private void Await(Func<bool> condition, string not)
+    {
+        for (long began = Stopwatch.GetTimestamp(); !condition();)
+        {
+            if (Stopwatch.GetElapsedTime(began) > Patience)
+            {
+                throw new BrokerException(Consequence.Stop, $"{not} after {Patience.TotalSeconds:0} s. Look at the brokers.");
+            }
+
+            Thread.Sleep(PropagationTurn);
+        }
+    }
 
     private void CheckTombstones(string topic)
     {

@@ -1,0 +1,57 @@
+namespace KStreamSharp.Hosting;
+
+/// <summary>The local state folder of an application, held so that no instance is at work in it.</summary>
+internal sealed class LocalFolder : IDisposable
+{
+    private readonly FolderLock? _held;
+
+    private LocalFolder(string path, FolderLock? held)
+    {
+        Path = path;
+        _held = held;
+    }
+
+    public string Path { get; }
+
+    public bool Exists => Directory.Exists(Path);
+
+    /// <summary>Holds the folder if it exists.</summary>
+    /// <exception cref="StreamException">A process is at work in it, or it cannot be used.</exception>
+    public static LocalFolder Take(string stateDir, string app)
+    {
+        string path = System.IO.Path.GetFullPath(System.IO.Path.Combine(stateDir, app));
+        try
+        {
+            return new LocalFolder(
+                path, Directory.Exists(path) ? FolderLock.Take(path, process => $"The state folder {path} is in use by process {process}. Stop that process first.") : null);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw Unusable(path, error);
+        }
+    }
+
+    /// <summary>Deletes the folder with everything in it, what is held last.</summary>
+    /// <exception cref="StreamException">Something in it cannot be deleted.</exception>
+    public void Delete()
+    {
+        try
+        {
+            foreach (string folder in Directory.EnumerateDirectories(Path))
+            {
+                Directory.Delete(folder, recursive: true);
+            }
+
+            Dispose();
+            Directory.Delete(Path, recursive: true);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw Unusable(Path, error);
+        }
+    }
+
+    public void Dispose() => _held?.Dispose();
+
+    private static StreamException Unusable(string path, Exception error) => new(ExitCode.State, $"The state folder {path} cannot be used: {error.Message.TrimEnd('.')}. Mend that, then reset again.", error);
+}

@@ -1,0 +1,133 @@
+using System.Text.RegularExpressions;
+
+namespace KStreamSharp.Hosting;
+
+/// <summary>
+/// Brings an application back to its beginning, in numbered steps:
+/// <list type="number">
+/// <item>The topic <c>app-shards.reset</c> is made: no instance starts while it is there.</item>
+/// <item>Repartition topics are deleted, also those of steps that the flow has no longer.</item>
+/// <item>The changelog is deleted: every local folder and copy of the state is of another topic now.</item>
+/// <item>The group is deleted, with its positions.</item>
+/// <item>The local state folder is deleted.</item>
+/// <item>The topic of shards is deleted, with the runs in it.</item>
+/// <item>The topic of step 1 is deleted.</item>
+/// </list>
+/// </summary>
+/// <remarks>
+/// Each step does nothing where it has been done. So a reset that was cut off is finished by another one, and until then a
+/// start is refused. Inputs and outputs are the user's: they stay.
+/// </remarks>
+internal sealed partial class Reset(Broker broker, Dataflow flow, string app, LocalFolder folder, Action<string>? reached = null) : ResetJob(broker, app, reached)
+{
+    private string[] _repartitions = [];
+
+    public override IReadOnlyList<string> Look()
+    {
+        _repartitions = [.. Repartitions().Order(StringComparer.Ordinal)];
+        string[] topics = [.. _repartitions.Append(InternalTopics.Changelog(App)).Append(InternalTopics.Shards(App)).Where(Exists)];
+        TopicPartition[] sources = [.. Sources()];
+        int positions = Positions(sources).Count(position => position is not null);
+        bool unfinished = Exists(InternalTopics.Reset(App));
+        return topics.Length == 0 && positions == 0 && !folder.Exists && !unfinished
+            ? []
+            :
+            [
+                .. unfinished ? ["finish an earlier reset, which was cut off"] : Array.Empty<string>(),
+                .. topics.Select(topic => $"delete topic {topic}"),
+                $"delete group {App}{(positions == 0 ? "" : $" with its positions in {positions} partitions")}",
+                .. folder.Exists ? [$"delete folder {folder.Path}"] : Array.Empty<string>(),
+                "keep inputs and outputs: the flow will read its inputs from their start (StartAt) and write its results once more",
+            ];
+    }
+
+    public override void Run(Action<string> tell)
+    {
+        CheckMembers();
+
+        // 1
+        BrokerCalls.Ask(() => Broker.CreateTopic(new TopicSpec(InternalTopics.Reset(App), 1, TopicCleanup.Keep)));
+        Reach("reset.1");
+        CheckMembers();
+
+        // 2
+        foreach (string topic in _repartitions)
+        {
+            Delete(topic, tell);
+        }
+
+        Reach("reset.2");
+
+        // 3
+        Delete(InternalTopics.Changelog(App), tell);
+        Reach("reset.3");
+
+        // Snapshots in a store go here: after the changelog, so that none is taken for a copy of what still is.
+
+        // 4
+        BrokerCalls.Ask(() => Broker.DeleteGroup(App));
+        tell($"deleted group {App}");
+        Reach("reset.4");
+
+        // 5
+        if (folder.Exists)
+        {
+            folder.Delete();
+            tell($"deleted folder {folder.Path}");
+        }
+
+        Reach("reset.5");
+
+        // 6
+        Delete(InternalTopics.Shards(App), tell);
+        Reach("reset.6");
+
+        // 7
+        BrokerCalls.Ask(() => Broker.DeleteTopic(InternalTopics.Reset(App)));
+        Reach("reset.7");
+    }
+
+    private void Delete(string topic, Action<string> tell)
+    {
+        if (Exists(topic))
+        {
+            BrokerCalls.Ask(() => Broker.DeleteTopic(topic));
+            tell($"deleted topic {topic}");
+        }
+    }
+
+    /// <summary>
+    /// Those of the flow, and those that the last commits name: a step that comes back must not find its old items. A list of all
+    /// topics would not tell those of application a, step b-c, from those of application a-b, step c.
+    /// </summary>
+    private HashSet<string> Repartitions()
+    {
+        HashSet<string> topics = [.. flow.Steps.Where(step => step.IsRepartition).Select(step => step.RepartitionTopic(App))];
+        string changelog = InternalTopics.Changelog(App);
+        int shards = BrokerCalls.Ask(() => Broker.DescribeTopic(changelog))?.Partitions ?? 0;
+        for (int shard = 0; shard < shards; shard++)
+        {
+            TopicPartition partition = new(changelog, shard);
+            CommitMarker? marker = LastMarker(partition, BrokerCalls.Ask(() => Broker.EndOffset(partition, committedOnly: true)));
+            topics.UnionWith((marker?.Positions.Keys ?? []).Select(source => source.Topic).Where(IsRepartition));
+        }
+
+        return topics;
+    }
+
+    /// <summary>Whether a topic that the application has read is one that the engine made for it, and not a user's.</summary>
+    private bool IsRepartition(string topic) =>
+        topic.StartsWith($"{App}-", StringComparison.Ordinal)
+        && OfAStep().IsMatch(topic[(App.Length + 1)..])
+        && !flow.Steps.Any(step => step.Topic == topic)
+        && BrokerCalls.Ask(() => Broker.DescribeTopic(topic)) is { Cleanup: TopicCleanup.Keep };
+
+    [GeneratedRegex(@"^[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+-)?repartition$")]
+    private static partial Regex OfAStep();
+
+    private IEnumerable<TopicPartition> Sources() =>
+        from topic in flow.Steps.Where(step => step.Input is not null).Select(step => step.Topic!).Concat(_repartitions)
+        let partitions = BrokerCalls.Ask(() => Broker.DescribeTopic(topic))?.Partitions ?? 0
+        from partition in Enumerable.Range(0, partitions)
+        select new TopicPartition(topic, partition);
+}
