@@ -86,6 +86,12 @@ void Play(Guarantee guarantee, int seed)
 
         breaches++;
         Console.WriteLine($"seed {seed}, {guarantee}: {report.Breach}");
+        if (wrong is not null && single is null)
+        {
+            // One is enough to show that it is found.
+            found.Cancel();
+            return;
+        }
     }
 
     report = RandomSimulation.Of(seed, guarantee, wrong).Run(seed);
@@ -96,11 +102,5 @@ void Play(Guarantee guarantee, int seed)
         {
             Console.WriteLine($"    {happening}");
         }
-    }
-
-    if (wrong is not null)
-    {
-        // One is enough to show that it is found.
-        found.Cancel();
     }
 }
