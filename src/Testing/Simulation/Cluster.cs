@@ -186,7 +186,7 @@ internal sealed class Cluster : IDisposable
                     TransactionTimeout = TimeSpan.FromSeconds(1),
                     RecordsPerTurnMax = cluster.RecordsPerTurnMax,
                 }),
-                new MemberLog(cluster.Says is { } says ? line => says(this, line) : null, (shard, reason) => cluster.Wiped(this, shard, reason)),
+                new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, (shard, reason) => cluster.Wiped(this, shard, reason)),
                 cluster.Clock,
                 step =>
                 {
