@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using KStreamSharp;
@@ -42,35 +43,21 @@ Stopwatch watch = Stopwatch.StartNew();
 SortedDictionary<string, int> faults = new(StringComparer.Ordinal);
 int schedules = 0;
 int breaches = 0;
-foreach (Guarantee guarantee in only is { } one ? [one] : new[] { Guarantee.ExactlyOnce, Guarantee.AtLeastOnce })
+using CancellationTokenSource found = new();
+Guarantee[] guarantees = only is null ? [Guarantee.ExactlyOnce, Guarantee.AtLeastOnce] : [only.Value];
+int[] numbers = single is null ? [.. Enumerable.Range(from, seeds)] : [single.Value];
+IEnumerable<(Guarantee Guarantee, int Seed)> all = guarantees.SelectMany(_ => numbers, (guarantee, seed) => (guarantee, seed));
+try
 {
-    foreach (int seed in single is { } replayed ? [replayed] : Enumerable.Range(from, seeds))
-    {
-        SimulationReport report = RandomSimulation.Of(seed, guarantee, wrong, shrinkRuns: 0).Run(seed, single is null ? null : Console.WriteLine);
-        schedules++;
-        foreach ((string fault, int count) in report.Faults)
-        {
-            faults[fault] = faults.GetValueOrDefault(fault) + count;
-        }
-
-        if (report.Breach is not null)
-        {
-            breaches++;
-            Console.WriteLine($"seed {seed}, {guarantee}: {report.Breach}");
-            report = RandomSimulation.Of(seed, guarantee, wrong).Run(seed);
-            Console.WriteLine($"  the shortest list of events found that fails ({report.Events.Count}), with: {report.Breach}");
-            foreach (string happening in report.Events)
-            {
-                Console.WriteLine($"    {happening}");
-            }
-
-            if (wrong is not null)
-            {
-                // One is enough to show that it is found.
-                return 1;
-            }
-        }
-    }
+    // No two seeds share anything: as many at a time as there are cores.
+    Parallel.ForEach(
+        Partitioner.Create(all, EnumerablePartitionerOptions.NoBuffering),
+        new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = found.Token },
+        schedule => Play(schedule.Guarantee, schedule.Seed));
+}
+catch (OperationCanceledException)
+{
+    return 1;
 }
 
 Console.WriteLine($"{schedules} schedules in {watch.Elapsed.TotalSeconds:0} s, {breaches} breaches; faults by kind and step:");
@@ -80,3 +67,40 @@ foreach ((string fault, int count) in faults)
 }
 
 return breaches == 0 ? 0 : 1;
+
+void Play(Guarantee guarantee, int seed)
+{
+    SimulationReport report = RandomSimulation.Of(seed, guarantee, wrong, shrinkRuns: 0).Run(seed, single is null ? null : Console.WriteLine);
+    lock (faults)
+    {
+        schedules++;
+        foreach ((string fault, int count) in report.Faults)
+        {
+            faults[fault] = faults.GetValueOrDefault(fault) + count;
+        }
+
+        if (report.Breach is null)
+        {
+            return;
+        }
+
+        breaches++;
+        Console.WriteLine($"seed {seed}, {guarantee}: {report.Breach}");
+        if (wrong is not null && single is null)
+        {
+            // One is enough to show that it is found.
+            found.Cancel();
+            return;
+        }
+    }
+
+    report = RandomSimulation.Of(seed, guarantee, wrong).Run(seed);
+    lock (faults)
+    {
+        Console.WriteLine($"seed {seed}, {guarantee}: the shortest list of events found that fails ({report.Events.Count}), with: {report.Breach}");
+        foreach (string happening in report.Events)
+        {
+            Console.WriteLine($"    {happening}");
+        }
+    }
+}

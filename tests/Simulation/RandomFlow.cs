@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Text;
 using KStreamSharp.Testing;
 
 namespace KStreamSharp.Tests.Simulations;
@@ -24,7 +26,7 @@ internal sealed class RandomFlow
             _entries = AddStateless($"stateless-{i}", random.Next(4));
         }
 
-        Action[] branches = [AddCount, AddForget, AddCollect, AddSums, AddTotals, AddReduce, AddTwoHops, AddMerge];
+        Action[] branches = [AddCount, AddForget, AddCollect, AddSums, AddTotals, AddReduce, AddTwoHops, AddMerge, AddTicks];
         int first = random.Next(branches.Length);
         for (int i = 0; i < branches.Length; i++)
         {
@@ -74,6 +76,7 @@ internal sealed class RandomFlow
         _entries.StatefulMap("count", (ref int? count, int _) => count = (count ?? 0) + 1).Output("counts-out", counts);
         _checks.Add((model, topics) => Running(
             "counts", topics, model.ToDictionary(entry => entry.Key, entry => entry.Value.Length), topics.Records(counts).Select(record => (record.Key, record.Value!.Value))));
+        CheckStates("count", model => model.ToDictionary(entry => entry.Key, entry => (int?)entry.Value.Length));
     }
 
     /// <summary>A sum that is forgotten now and then: tombstones, and what a key that comes back has.</summary>
@@ -103,6 +106,9 @@ internal sealed class RandomFlow
             Same("forgets", expected, topics.Records(sums).GroupBy(record => record.Key, record => record.Value!.Value)
                 .ToDictionary(group => group.Key, group => Text(group, topics)));
         });
+        CheckStates("forget", model => model
+            .Where(entry => entry.Value[^1] % 3 != 0)
+            .ToDictionary(entry => entry.Key, entry => (long?)entry.Value.Skip(Array.FindLastIndex(entry.Value, value => value % 3 == 0) + 1).Sum(value => (long)value)));
     }
 
     private void AddCollect()
@@ -113,6 +119,7 @@ internal sealed class RandomFlow
             "batches",
             model.ToDictionary(entry => entry.Key, entry => Text(entry.Value, topics)),
             topics.Records(batches).GroupBy(record => record.Key).ToDictionary(group => group.Key, group => Text(group.SelectMany(record => record.Value), topics))));
+        CheckStates("batch", _ => new Dictionary<string, int>());
     }
 
     private void AddSums()
@@ -132,6 +139,8 @@ internal sealed class RandomFlow
                 groups.ToDictionary(group => group.Key, group => $"{group.Value.Sum(value => (long)value)}"),
                 outputs.GroupBy(record => record.Key).ToDictionary(group => group.Key, group => $"{group.MaxBy(record => record.Value.Items).Value.Total}"));
         });
+        CheckStates("sum", model => model.GroupBy(entry => entry.Key[..1], entry => entry.Value).ToDictionary(
+            group => group.Key, group => new Sum(group.Sum(values => values.Length), group.Sum(values => values.Sum(value => (long)value)))));
     }
 
     private void AddTotals()
@@ -143,6 +152,7 @@ internal sealed class RandomFlow
             topics,
             model.SelectMany(entry => entry.Value).GroupBy(value => value % 2 == 0 ? "even" : "odd").ToDictionary(group => group.Key, group => group.LongCount()),
             topics.Records(totals)));
+        CheckStates("total", _ => new Dictionary<string, long>());
     }
 
     private void AddReduce()
@@ -154,6 +164,7 @@ internal sealed class RandomFlow
             topics,
             model.ToDictionary(entry => entry.Key, entry => entry.Value.Sum(value => (long)value)),
             [.. topics.Records(reduced).Select(record => KeyValuePair.Create(record.Key, (long)record.Value))]));
+        CheckStates("reduce", _ => new Dictionary<string, int>());
     }
 
     private void AddTwoHops()
@@ -170,6 +181,8 @@ internal sealed class RandomFlow
             topics,
             model.SelectMany(entry => entry.Value).GroupBy(value => value % 2 == 0 ? "even" : "odd").ToDictionary(group => group.Key, group => group.Count()),
             topics.Records(hops).Select(record => (record.Key, record.Value!.Value))));
+        CheckStates("hop-count", model => model.GroupBy(entry => entry.Key[1..], entry => entry.Value.Length).ToDictionary(group => group.Key, group => (int?)group.Sum()));
+        CheckStates("hop-total", model => model.SelectMany(entry => entry.Value).GroupBy(value => value % 2 == 0 ? "even" : "odd").ToDictionary(group => group.Key, group => (int?)group.Count()));
     }
 
     private void AddMerge()
@@ -181,7 +194,56 @@ internal sealed class RandomFlow
             .Output("merged-out", merged);
         _checks.Add((model, topics) => Running(
             "merged", topics, model.ToDictionary(entry => entry.Key, entry => 2 * entry.Value.Length), topics.Records(merged).Select(record => (record.Key, record.Value!.Value))));
+        CheckStates("merge-count", model => model.ToDictionary(entry => entry.Key, entry => (int?)(2 * entry.Value.Length)));
     }
+
+    /// <summary>Timers that bring the next one: they go on when nothing arrives.</summary>
+    private void AddTicks()
+    {
+        KeyedTopic<string, Tick> ticks = Topic.Keyed<string, Tick>("ticks");
+        KeyedStream<string, Tick> ticking = _entries.Stateful("tick", () => new Ticker());
+        ticking.Output("ticks-out", ticks);
+        _checks.Add((model, topics) =>
+        {
+            IReadOnlyList<KeyValuePair<string, Tick>> all = topics.Records(ticks);
+            Running(
+                "ticks",
+                topics,
+                model.ToDictionary(entry => entry.Key, entry => entry.Value.Sum(Ticker.TicksOf)),
+                all.Select(record => (record.Key, record.Value.Number)));
+            Dictionary<string, Tick> last = [];
+            foreach ((string key, Tick tick) in all)
+            {
+                Tick? before = last.GetValueOrDefault(key);
+                last[key] = tick;
+                if (tick.Due is { } due && (tick.At < due || tick.Timestamp != due.ToUnixTimeMilliseconds()))
+                {
+                    throw new InvalidOperationException($"ticks: key {key} asked for {due:O}, called at {tick.At:O}, told {tick.Timestamp}");
+                }
+
+                if (topics.Guarantee == Guarantee.ExactlyOnce && tick.Due is not null && before?.Next is { } next && next != tick.Due)
+                {
+                    throw new InvalidOperationException($"ticks: key {key} asked for {next:O} in tick {before.Number}, tick {tick.Number} came for {tick.Due:O}");
+                }
+            }
+        });
+        CheckStates("tick", model => model.ToDictionary(entry => entry.Key, entry => new TickerState(entry.Value.Sum(Ticker.TicksOf), 0, null)));
+    }
+
+    /// <summary>At the end of a finite run: the keys that have a state, no others, and its bytes; no timer is left.</summary>
+    private void CheckStates<TState>(string step, Func<Dictionary<string, int[]>, Dictionary<string, TState>> expected) => _checks.Add((model, topics) => Same(
+        $"states of {step}",
+        expected(model).ToDictionary(entry => entry.Key, entry =>
+        {
+            ArrayBufferWriter<byte> bytes = new();
+            Serde.For<TState>().Serialize(entry.Value, bytes, new SerdeContext("changelog", RecordPart.State));
+            return Encoding.UTF8.GetString(bytes.WrittenSpan);
+        }),
+        topics.States(step).Where(state => state.Envelope is not null).ToDictionary(state => Encoding.UTF8.GetString(state.Key), state =>
+        {
+            Envelope envelope = Envelope.Read(state.Envelope, step);
+            return Encoding.UTF8.GetString(envelope.Payload) + (envelope.NotifyAt == Envelope.Never ? "" : " with a timer");
+        })));
 
     /// <summary>The values in their order; at least once: which ones there are.</summary>
     private static string Text<T>(IEnumerable<T> values, SimulationTopics topics) =>
@@ -233,4 +295,54 @@ internal sealed class RandomFlow
     }
 
     internal sealed record Sum(int Items, long Total);
+
+    /// <param name="Number">1, 2, 3 … of the key.</param>
+    /// <param name="Due">The time that was asked for; null for a tick at the end of the input.</param>
+    /// <param name="At">The time of the call.</param>
+    /// <param name="Timestamp">The timestamp of the call, in milliseconds.</param>
+    /// <param name="Next">The time that is asked for next, or null.</param>
+    internal sealed record Tick(int Number, DateTimeOffset? Due, DateTimeOffset At, long Timestamp, DateTimeOffset? Next);
+
+    internal sealed record TickerState(int Number, int Left, DateTimeOffset? Due);
+
+    private sealed class Ticker : StatefulLogic<string, int, Tick, TickerState>
+    {
+        private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(120);
+
+        private TickerState _state = new(0, 0, null);
+
+        public static int TicksOf(int value) => 1 + (Math.Abs(value) % 6);
+
+        public override void Resume(TickerState state) => _state = state;
+
+        public override StateAction OnItem(int value, StatefulContext<string, Tick> context)
+        {
+            _state = _state with { Left = _state.Left + TicksOf(value), Due = _state.Due ?? context.Now + Interval };
+            return StateAction.Retain;
+        }
+
+        public override StateAction OnNotify(StatefulContext<string, Tick> context)
+        {
+            DateTimeOffset? due = _state.Due;
+            int left = _state.Left - 1;
+            _state = new TickerState(_state.Number + 1, left, left > 0 ? context.Now + Interval : null);
+            context.Emit(new Tick(_state.Number, due, context.Now, context.Timestamp.ToUnixTimeMilliseconds(), _state.Due));
+            return StateAction.Retain;
+        }
+
+        public override StateAction OnEof(StatefulContext<string, Tick> context)
+        {
+            while (_state.Left > 0)
+            {
+                _state = new TickerState(_state.Number + 1, _state.Left - 1, null);
+                context.Emit(new Tick(_state.Number, null, context.Now, context.Timestamp.ToUnixTimeMilliseconds(), null));
+            }
+
+            return StateAction.Retain;
+        }
+
+        public override DateTimeOffset? NotifyAt() => _state.Due;
+
+        public override TickerState Snapshot() => _state;
+    }
 }

@@ -9,7 +9,7 @@ namespace KStreamSharp;
 /// <item>Restore: the source with the fewest bytes to move (<see cref="RestorePlan"/>), then the changelog's tail, read
 /// committed, until the position reaches that end. An end of what can be read below it means wait. A source that turns out to
 /// be damaged is left for the next best one.</item>
-/// <item>The last marker's positions must equal the group's. If not: again from 1, once; then by cause.</item>
+/// <item>The last marker's positions must equal the group's. If not: again from 1 until two looks in a row are the same; then by cause.</item>
 /// <item>Claim: the worker's first commit for the shard is a marker with the new owner epoch.</item>
 /// </list>
 /// </summary>
@@ -51,7 +51,7 @@ internal class Takeover
     private ChangelogReplay? _replay;
     private CommitMarker? _marker;
     private long _restored;
-    private bool _again;
+    private (TopicPartition Source, long? Group, long? Marker) _differed;
     private bool _hadLocal;
     private string _planReason = "";
     private long _reportedAt;
@@ -432,10 +432,11 @@ internal class Takeover
             long? marker = _marker?.Positions.TryGetValue(source, out long at) == true ? at : null;
             if (marker != _group[i] && _group[i] is not null)
             {
-                if (!_again)
+                // What changes between two looks is a newer owner at work: this instance has lost the shard, and has not heard of it.
+                if (_differed != (source, _group[i], marker))
                 {
                     Log.PositionsDiffer(_parts.Logger, _shard);
-                    _again = true;
+                    _differed = (source, _group[i], marker);
                     _phase = Phase.Positions;
                     positions = null;
                     return false;

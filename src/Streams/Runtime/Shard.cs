@@ -230,6 +230,7 @@ internal sealed class Shard : IDisposable
 
                 CheckEnd(step, ledger);
                 _ended.Add(step);
+                _parts.Reached?.Invoke("run.2");
                 moved = true;
                 continue;
             }
@@ -271,6 +272,7 @@ internal sealed class Shard : IDisposable
         if (Run.Done && (_committedRun.Run != Run.Run || !_committedRun.Done))
         {
             RunLedger.AppendDone(_place, Run.Run, now);
+            _parts.Reached?.Invoke("run.5");
         }
 
         Snapshots?.Write(_place, now);
@@ -376,6 +378,7 @@ internal sealed class Shard : IDisposable
             ((RepartitionNode)Flow.NodeOf(step)!).SendEnd(Run.Run);
             Run = Run with { EndedSteps = new HashSet<string>(Run.EndedSteps) { SinkOf(step) } };
             Touched = true;
+            _parts.Reached?.Invoke("run.4");
             moved = true;
         }
 
@@ -400,6 +403,7 @@ internal sealed class Shard : IDisposable
             Run = complete
                 ? Run with { EndedSteps = new HashSet<string>(Run.EndedSteps) { step.Id }, CursorStep = null, CursorKey = null }
                 : Run with { CursorStep = step.Id, CursorKey = cursor };
+            _parts.Reached?.Invoke("run.3");
             if (!complete)
             {
                 return false;

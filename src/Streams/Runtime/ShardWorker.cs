@@ -517,6 +517,7 @@ internal sealed class ShardWorker : IDisposable
             _announcedOpen = true;
             shard.Join(ledger.Run);
             _run.Join(ledger.Run);
+            _parts.Reached?.Invoke("run.1");
         }
 
         if (ledger.InProgress)

@@ -71,6 +71,10 @@ internal sealed class ShardStore : IDisposable
         DbOptions options = new DbOptions().SetCreateIfMissing(true).SetCreateMissingColumnFamilies(true).SetMaxOpenFiles(256);
         Native native = Native.Instance;
         native.rocksdb_options_set_atomic_flush(options.Handle, 1);
+        native.rocksdb_options_set_max_file_opening_threads(options.Handle, 1);
+        native.rocksdb_options_set_stats_dump_period_sec(options.Handle, 0);
+        native.rocksdb_options_set_stats_persist_period_sec(options.Handle, 0);
+        native.rocksdb_options_set_manifest_preallocation_size(options.Handle, 64 << 10);
         native.rocksdb_options_set_avoid_flush_during_shutdown(options.Handle, 1);
         native.rocksdb_options_set_write_buffer_manager(options.Handle, limits.WriteBufferManager);
 

@@ -59,6 +59,24 @@ internal sealed class Cluster : IDisposable
     /// <summary>Decides whether an instance stops where it is; called at every numbered step.</summary>
     public Func<Member, string, bool> StopsAt { get; set; } = (_, _) => false;
 
+    /// <summary>Told what the group does to an instance.</summary>
+    public Action<Member, string> Seen { get; set; } = (_, _) => { };
+
+    /// <summary>Told where an instance begins to read a partition.</summary>
+    public Action<Member, TopicPartition, long> BeginsToRead { get; set; } = (_, _, _) => { };
+
+    /// <summary>Told what an instance logs; null for nobody.</summary>
+    public Action<Member, string>? Says { get; set; }
+
+    /// <summary>Told of a local state that an instance wipes, and why.</summary>
+    public Action<Member, int, string> Wiped { get; set; } = (_, _, _) => { };
+
+    /// <summary>Whether an instance may end by an error.</summary>
+    public Func<Member, StreamException, bool> MayEndBy { get; set; } = (_, _) => false;
+
+    /// <summary>Told when an instance has ended by an error; if it was in the midst of another step, it goes no further there.</summary>
+    public Action<Member, StreamException> HasEndedBy { get; set; } = (_, _) => { };
+
     public Member Add(string name)
     {
         Member member = new(this, name, NewFolder());
@@ -144,6 +162,12 @@ internal sealed class Cluster : IDisposable
         /// <summary>The whole process stands still.</summary>
         public bool IsAsleep { get; set; }
 
+        /// <summary>Membership makes no turns; the rest goes on.</summary>
+        public bool IsDeaf { get; set; }
+
+        /// <summary>The group has taken something away, and the instance has not heard of it.</summary>
+        public bool HasNews => _news.Count > 0;
+
         public bool IsDone => Instance?.IsDone ?? false;
 
         public int Running => Instance?.Workers.Sum(worker => worker.Shards.Count(shard => shard.Claimed)) ?? 0;
@@ -153,7 +177,7 @@ internal sealed class Cluster : IDisposable
             _news.Clear();
             Instance = Instance.Open(
                 cluster.Flow,
-                new MemberBroker(cluster.Broker, Tell),
+                new MemberBroker(cluster.Broker, Tell, what => cluster.Seen(this, what), (partition, offset) => cluster.BeginsToRead(this, partition, offset)),
                 cluster.Adjust(new StreamOptions
                 {
                     InstanceId = name,
@@ -167,7 +191,8 @@ internal sealed class Cluster : IDisposable
                     TransactionTimeout = TimeSpan.FromSeconds(1),
                     RecordsPerTurnMax = cluster.RecordsPerTurnMax,
                 }),
-                cluster.Logging,
+                cluster.Logging
+                    ?? new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, (shard, reason) => cluster.Wiped(this, shard, reason)),
                 cluster.Clock,
                 step =>
                 {
@@ -194,7 +219,7 @@ internal sealed class Cluster : IDisposable
         /// <summary>A turn of one part, unless that part is asleep in the midst of an earlier one.</summary>
         public void TurnPart(int part)
         {
-            if (IsAsleep || !_busy.Add(part))
+            if (IsAsleep || (IsDeaf && part == 0) || !_busy.Add(part))
             {
                 return;
             }
@@ -217,6 +242,7 @@ internal sealed class Cluster : IDisposable
                 return;
             }
 
+            StreamException? end = null;
             _depth++;
             try
             {
@@ -226,14 +252,27 @@ internal sealed class Cluster : IDisposable
             {
                 IsDying = true;
             }
+            catch (StreamException error) when (cluster.MayEndBy(this, error))
+            {
+                end = error;
+            }
             finally
             {
                 _depth--;
             }
 
-            if (IsDying)
+            if (end is not null && _depth == 0 && !IsDying)
+            {
+                Fail(instance);
+            }
+            else if (IsDying || end is not null)
             {
                 Crash();
+            }
+
+            if (end is not null)
+            {
+                cluster.HasEndedBy(this, end);
             }
         }
 
@@ -268,7 +307,14 @@ internal sealed class Cluster : IDisposable
         /// <summary>The folder of one of its shards.</summary>
         public string ShardFolder(int shard) => Path.Combine(_folder, cluster.Flow.Id, $"shard-{shard}");
 
-        public void LoseFolder() => _folder = cluster.NewFolder();
+        /// <summary>The shards whose folder has wrong bytes somewhere.</summary>
+        public HashSet<int> Damaged { get; } = [];
+
+        public void LoseFolder()
+        {
+            _folder = cluster.NewFolder();
+            Damaged.Clear();
+        }
 
         /// <summary>A copy of the folder of an instance that is down, to be put back later.</summary>
         public string CopyFolder()
@@ -280,14 +326,48 @@ internal sealed class Cluster : IDisposable
 
         public void PutBack(string copy)
         {
-            _folder = cluster.NewFolder();
+            LoseFolder();
             Copy(copy, _folder);
+        }
+
+        /// <summary>Only one shard of a copy; the rest stays.</summary>
+        public void PutBack(string copy, int shard)
+        {
+            string target = ShardFolder(shard);
+            if (Directory.Exists(target))
+            {
+                Directory.Delete(target, recursive: true);
+            }
+
+            Copy(Path.Combine(copy, cluster.Flow.Id, $"shard-{shard}"), target);
+            Damaged.Remove(shard);
+        }
+
+        /// <summary>Flips bytes in a file of RocksDB, if it has flushed one for the shard.</summary>
+        public bool Corrupt(int shard, int place, int length)
+        {
+            string[] files = Directory.Exists(ShardFolder(shard)) ? Directory.GetFiles(ShardFolder(shard), "*.sst") : [];
+            if (files.Length == 0)
+            {
+                return false;
+            }
+
+            string file = files.Order(StringComparer.Ordinal).ElementAt(place % files.Length);
+            byte[] bytes = File.ReadAllBytes(file);
+            for (int i = place * 31 % bytes.Length; i < bytes.Length && length > 0; i++, length--)
+            {
+                bytes[i] ^= 0xff;
+            }
+
+            File.WriteAllBytes(file, bytes);
+            Damaged.Add(shard);
+            return true;
         }
 
         /// <summary>Now, or when the process no longer stands still.</summary>
         private void Tell(Action news)
         {
-            if (IsAsleep)
+            if (IsAsleep || IsDeaf)
             {
                 _news.Enqueue(news);
             }
@@ -295,6 +375,18 @@ internal sealed class Cluster : IDisposable
             {
                 news();
             }
+        }
+
+        /// <summary>The end by an error, as the engine's threads make it: what is open is aborted, the membership waits for its time-out.</summary>
+        private void Fail(Instance instance)
+        {
+            foreach (ShardWorker worker in instance.Workers)
+            {
+                worker.Quit();
+            }
+
+            instance.Dispose();
+            Instance = null;
         }
 
         private void Turn(Instance instance, int part)

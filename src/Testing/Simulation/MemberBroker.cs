@@ -1,20 +1,26 @@
 namespace KStreamSharp.Testing;
 
 /// <summary>
-/// The broker as one instance sees it. What a client tells its process, it cannot tell while the process stands still: the
-/// instance learns of partitions that it has lost when its membership makes its next turn.
+/// The broker as one instance sees it. What a client learns of its group, it cannot learn while the process stands still: the
+/// instance knows of what it has lost, and has another token, when its membership makes its next turn.
 /// </summary>
-internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipTurns) : Broker
+/// <param name="broker">The broker itself.</param>
+/// <param name="whenMembershipTurns">Does something now, or when the membership turns again.</param>
+/// <param name="seen">Told what the group does to this member: "revocation over budget" or "membership lost".</param>
+/// <param name="restores">Told where a reader begins to read a partition.</param>
+internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipTurns, Action<string> seen, Action<TopicPartition, long> restores) : Broker
 {
-    internal override GroupMember JoinGroup(GroupOptions options) => broker.JoinGroup(new GroupOptions
-    {
-        Group = options.Group,
-        Topic = options.Topic,
-        InstanceId = options.InstanceId,
-        SessionTimeout = options.SessionTimeout,
-        RevocationBudget = options.RevocationBudget,
-        Voided = partitions => whenMembershipTurns(() => options.Voided(partitions)),
-    });
+    internal override GroupMember JoinGroup(GroupOptions options) => new Member(
+        broker.JoinGroup(new GroupOptions
+        {
+            Group = options.Group,
+            Topic = options.Topic,
+            InstanceId = options.InstanceId,
+            SessionTimeout = options.SessionTimeout,
+            RevocationBudget = options.RevocationBudget,
+            Voided = partitions => whenMembershipTurns(() => options.Voided(partitions)),
+        }),
+        seen);
 
     internal override TopicDescription? DescribeTopic(string topic) => broker.DescribeTopic(topic);
 
@@ -35,9 +41,75 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
     internal override bool TryGetCommittedOffsets(string group, IReadOnlyList<TopicPartition> partitions, out long?[] offsets) =>
         broker.TryGetCommittedOffsets(group, partitions, out offsets);
 
-    internal override Reader CreateReader(bool readCommitted) => broker.CreateReader(readCommitted);
+    internal override Reader CreateReader(bool readCommitted) => new SeenReader(broker.CreateReader(readCommitted), restores);
 
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => broker.CreateWriter(transactionalId, transactionTimeout);
 
     internal override OutputWriter CreateOutputWriter() => broker.CreateOutputWriter();
+
+    /// <summary>
+    /// The token is the one of the last poll. The embedded broker's member knows at once that it was removed; a client learns
+    /// it from its broker, later.
+    /// </summary>
+    private sealed class Member(GroupMember member, Action<string> seen) : GroupMember
+    {
+        private readonly HashSet<int> _revoking = [];
+        private GroupToken _token;
+
+        public override GroupToken Token => _token;
+
+        public override GroupEvent? Poll()
+        {
+            GroupEvent? change = member.Poll();
+            _token = member.Token;
+            if (change?.Kind == GroupEventKind.Revoking)
+            {
+                _revoking.UnionWith(change.Partitions);
+            }
+            else if (change?.Kind == GroupEventKind.Lost)
+            {
+                seen(change.Partitions.All(_revoking.Contains) ? "revocation over budget" : "membership lost");
+                _revoking.ExceptWith(change.Partitions);
+            }
+
+            return change;
+        }
+
+        public override void Release(IReadOnlyList<int> partitions)
+        {
+            _revoking.ExceptWith(partitions);
+            member.Release(partitions);
+        }
+
+        public override void Leave()
+        {
+            member.Leave();
+            _token = member.Token;
+        }
+
+        public override void Dispose() => member.Dispose();
+    }
+
+    private sealed class SeenReader(Reader reader, Action<TopicPartition, long> begins) : Reader
+    {
+        public override void Assign(TopicPartition partition, long offset)
+        {
+            begins(partition, offset);
+            reader.Assign(partition, offset);
+        }
+
+        public override void Unassign(TopicPartition partition) => reader.Unassign(partition);
+
+        public override RecordBatch? Read(TopicPartition partition, int max) => reader.Read(partition, max);
+
+        public override long Position(TopicPartition partition) => reader.Position(partition);
+
+        public override bool AtEnd(TopicPartition partition) => reader.AtEnd(partition);
+
+        public override void Wait(TimeSpan atMost) => reader.Wait(atMost);
+
+        public override void Wake() => reader.Wake();
+
+        public override void Dispose() => reader.Dispose();
+    }
 }

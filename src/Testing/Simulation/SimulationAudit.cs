@@ -1,56 +1,266 @@
+using System.Text;
+
 namespace KStreamSharp.Testing;
 
-/// <summary>What must be true of every flow: of its commits at any moment, and of its topics when all have left.</summary>
-internal sealed class SimulationAudit(Cluster cluster)
+/// <summary>
+/// What must be true of every flow: of its commits, restores and folders at any moment, and of its topics when all have
+/// left. The names are those of the table in <c>docs/simulation.md</c>.
+/// </summary>
+/// <remarks>
+/// The audit reads the changelog as it grows, so that it still knows what compaction and deletion have taken from the broker.
+/// </remarks>
+internal sealed class SimulationAudit
 {
-    private readonly string _changelog = InternalTopics.Changelog(cluster.Flow.Id);
-    private readonly long[] _from = new long[cluster.Shards];
-    private readonly Dictionary<int, CommitMarker> _last = [];
+    private readonly Cluster _cluster;
+    private readonly string _changelog;
+    private readonly ShardHistory[] _shards;
+    private readonly long[] _next;
+    private readonly Dictionary<string, long> _restoredFrom = [];
+    private readonly HashSet<string> _repartitions;
+    private readonly Action<string> _count;
+    private readonly Action<string>? _trace;
 
-    /// <summary>The commits since the last look: one owner per epoch, and neither epochs nor positions go back.</summary>
+    public SimulationAudit(Cluster cluster, Action<string> count, Action<string>? trace)
+    {
+        _trace = trace;
+        _cluster = cluster;
+        _count = count;
+        _changelog = InternalTopics.Changelog(cluster.Flow.Id);
+        _repartitions = [.. cluster.Flow.Steps.Where(step => step.IsRepartition).Select(step => step.RepartitionTopic(cluster.Flow.Id))];
+        _next = new long[cluster.Shards];
+        _shards = [.. Enumerable.Range(0, cluster.Shards).Select(_ => new ShardHistory())];
+    }
+
+    /// <summary>The commits since the last look: one owner per epoch, epochs without a gap, and positions that never go back.</summary>
     public void Look()
     {
-        foreach (EmbeddedRecord record in cluster.Broker.ReadAll(_changelog, from: _from))
+        foreach (EmbeddedRecord record in _cluster.Broker.ReadAll(_changelog, from: _next))
         {
+            ShardHistory shard = _shards[record.Partition];
             if (ShardChanges.ReadKey(record.Key, out _) is not null)
             {
+                shard.Add(record);
                 continue;
             }
 
             CommitMarker marker = CommitMarker.Read(record.Value);
-            if (_last.TryGetValue(record.Partition, out CommitMarker? last))
+            _trace?.Invoke($"     committed at {record.Offset}: shard {record.Partition} by {marker.TransactionalId} as owner {marker.OwnerEpoch}, run {marker.Run.Run}{(marker.Run.Done ? " done" : "")}, {string.Join(", ", marker.Positions.Select(source => $"{source.Key} {source.Value}"))}");
+            if (shard.Last is { } last)
             {
                 Compare(record.Partition, last, marker);
             }
 
-            _last[record.Partition] = marker;
+            shard.Add(record, marker);
         }
     }
 
-    /// <summary>All have left: no transaction hangs, and the group's positions are those of the last commits.</summary>
+    /// <summary>A restore goes on where its folder ends: never before the place where it once began, unless the folder was wiped since.</summary>
+    public void BeginsToRestore(Cluster.Member member, int shard, long from)
+    {
+        string folder = member.ShardFolder(shard);
+        if (_restoredFrom.TryGetValue(folder, out long before) && from < before)
+        {
+            throw new SimulationBreach($"shard {shard}: {member.Name} restores from {from}, though it began at {before} earlier and its folder was not wiped");
+        }
+
+        _restoredFrom[folder] = from;
+    }
+
+    /// <summary>A folder may be wiped when it is too old for the tombstones, or damaged; never because of a crash.</summary>
+    public void Wiped(Cluster.Member member, int shard, string reason)
+    {
+        bool isOld = reason.Contains("older than the changelog keeps tombstones", StringComparison.Ordinal);
+        if (!isOld && !member.Damaged.Contains(shard))
+        {
+            throw new SimulationBreach($"shard {shard}: {member.Name} wipes its folder: {reason}");
+        }
+
+        _count(isOld ? "Wiped: too old for the tombstones" : "Wiped: damaged");
+        member.Damaged.Remove(shard);
+        Replaced(member, shard);
+    }
+
+    /// <summary>The folder of a shard is another one from now on.</summary>
+    public void Replaced(Cluster.Member member, int shard) => _restoredFrom.Remove(member.ShardFolder(shard));
+
+    /// <summary>The folder of a shard of an instance that is down, crashed or not: it is what the changelog says up to its position.</summary>
+    public void CheckFolder(Cluster.Member member, int shard)
+    {
+        if (!member.Damaged.Contains(shard) && ShardFolder.Read(member.ShardFolder(shard)) is { } folder)
+        {
+            CheckFolder(member, shard, folder);
+        }
+    }
+
+    /// <summary>The state of every key of a step, as the changelog has it up to its end; null where the key was deleted.</summary>
+    public IEnumerable<(byte[] Key, byte[]? Envelope)> States(string step) =>
+        _shards.SelectMany(shard => shard.At(long.MaxValue)).Where(state => ShardChanges.ReadKey(state.Key, out _) == step).Select(state =>
+        {
+            ShardChanges.ReadKey(state.Key, out ReadOnlySpan<byte> key);
+            return (key.ToArray(), state.Envelope);
+        });
+
+    /// <summary>
+    /// All have left: no transaction hangs, everything that was there has been read, the group's positions are those of the
+    /// last commits, and changelog and folders say the same.
+    /// </summary>
     public void CheckEnd()
     {
-        cluster.Clock.Advance(TimeSpan.FromSeconds(2));
+        _cluster.Clock.Advance(TimeSpan.FromSeconds(2));
         Look();
-        foreach ((int shard, CommitMarker marker) in _last)
+        CheckNothingHangs();
+        for (int shard = 0; shard < _shards.Length; shard++)
         {
-            TopicPartition changelog = new(_changelog, shard);
-            long end = cluster.Broker.EndOffset(changelog, committedOnly: false);
-            if (cluster.Broker.EndOffset(changelog, committedOnly: true) != end)
+            if (_shards[shard].Last is { } marker)
             {
-                throw new SimulationBreach($"{changelog} ends at {end}, but a transaction in it has no end");
+                CheckPositions(shard, marker);
+                CheckReplay(shard);
+                CheckFolders(shard);
             }
+        }
+    }
 
-            TopicPartition[] sources = [.. marker.Positions.Keys];
-            cluster.Broker.TryGetCommittedOffsets(cluster.Flow.Id, sources, out long?[] group);
-            for (int i = 0; i < sources.Length; i++)
+    private void CheckNothingHangs()
+    {
+        foreach (string topic in Topics())
+        {
+            for (int partition = 0; partition < _cluster.Broker.PartitionCount(topic); partition++)
             {
-                if (group[i] != marker.Positions[sources[i]])
+                TopicPartition log = new(topic, partition);
+                long end = _cluster.Broker.EndOffset(log, committedOnly: false);
+                if (_cluster.Broker.EndOffset(log, committedOnly: true) != end)
                 {
-                    throw new SimulationBreach($"the last commit of shard {shard} says {marker.Positions[sources[i]]} for {sources[i]}, the group says {group[i]?.ToString() ?? "nothing"}");
+                    throw new SimulationBreach($"{log} ends at {end}, but a transaction in it has no end");
                 }
             }
         }
+    }
+
+    private IEnumerable<string> Topics() => [.. _cluster.Flow.Steps.Select(step => step.Topic).OfType<string>(), .. _repartitions, _changelog, InternalTopics.Shards(_cluster.Flow.Id)];
+
+    private void CheckPositions(int shard, CommitMarker marker)
+    {
+        TopicPartition[] sources = [.. marker.Positions.Keys];
+        _cluster.Broker.TryGetCommittedOffsets(_cluster.Flow.Id, sources, out long?[] group);
+        for (int i = 0; i < sources.Length; i++)
+        {
+            long position = marker.Positions[sources[i]];
+            if (group[i] != position)
+            {
+                throw new SimulationBreach($"the last commit of shard {shard} says {position} for {sources[i]}, the group says {group[i]?.ToString() ?? "nothing"}");
+            }
+
+            long[] from = new long[_cluster.Shards];
+            from[sources[i].Partition] = position;
+            bool isRepartition = _repartitions.Contains(sources[i].Topic);
+
+            // The word that a run has ended may come twice, and has no key.
+            if (_cluster.Broker.ReadAll(sources[i].Topic, from: from).FirstOrDefault(record => record.Partition == sources[i].Partition && !(isRepartition && record.Key is null)) is { } left)
+            {
+                throw new SimulationBreach($"the run is done, but offset {left.Offset} of {sources[i]} has not been read: the position is {position}");
+            }
+        }
+    }
+
+    /// <summary>What the broker has still is what was ever committed: compaction took nothing that counts.</summary>
+    private void CheckReplay(int shard)
+    {
+        TopicPartition changelog = new(_changelog, shard);
+        if (_cluster.Broker.StartOffset(changelog) > 0)
+        {
+            return;
+        }
+
+        Dictionary<byte[], byte[]> replayed = new(KeyComparer.Instance);
+        foreach (EmbeddedRecord record in _cluster.Broker.ReadAll(_changelog).Where(record => record.Partition == shard && ShardChanges.ReadKey(record.Key, out _) is not null))
+        {
+            if (record.Value is null)
+            {
+                replayed.Remove(record.Key!);
+            }
+            else
+            {
+                replayed[record.Key!] = record.Value;
+            }
+        }
+
+        CheckSame($"the changelog of shard {shard}, replayed from its start,", shard, long.MaxValue, replayed);
+    }
+
+    private void CheckFolders(int shard)
+    {
+        bool any = false;
+        foreach (Cluster.Member member in _cluster.Members)
+        {
+            if (member.Damaged.Contains(shard))
+            {
+                any = true;
+            }
+            else if (ShardFolder.Read(member.ShardFolder(shard)) is { } folder)
+            {
+                CheckFolder(member, shard, folder);
+                any |= folder.Position > _shards[shard].MarkerOffset;
+            }
+        }
+
+        if (!any)
+        {
+            throw new SimulationBreach($"shard {shard}: all have left in order, but no folder is at the end of the changelog");
+        }
+    }
+
+    private void CheckFolder(Cluster.Member member, int shard, ShardFolder folder)
+    {
+        if (folder.Position > _next[shard])
+        {
+            if (folder.Position > _cluster.Broker.EndOffset(new(_changelog, shard), committedOnly: false))
+            {
+                throw new SimulationBreach($"shard {shard}: the folder of {member.Name} is at {folder.Position}, after the end of the changelog");
+            }
+
+            // Markers come late: what it holds is not visible yet.
+            return;
+        }
+
+        _count("Audit: folder compared with the changelog");
+        string what = $"the folder of {member.Name} for shard {shard}, at {folder.Position},";
+        CheckSame(what, shard, folder.Position, folder.States);
+        if (!_shards[shard].MarkerAt(folder.Position).AsSpan().SequenceEqual(folder.Marker))
+        {
+            throw new SimulationBreach($"{what} has another marker than the changelog");
+        }
+
+        byte[] hint = [];
+        foreach ((byte[] record, byte[] envelope) in folder.States)
+        {
+            string step = ShardChanges.ReadKey(record, out ReadOnlySpan<byte> key)!;
+            long notifyAt = Envelope.Read(envelope, step).NotifyAt;
+            if (notifyAt != Envelope.Never && !folder.Hints.Contains(TimerKey.Write(ref hint, step, notifyAt, key).ToArray()))
+            {
+                throw new SimulationBreach($"{what} has no hint for the timer of key {Encoding.UTF8.GetString(key)} in step {step}");
+            }
+        }
+    }
+
+    private void CheckSame(string what, int shard, long position, Dictionary<byte[], byte[]> actual)
+    {
+        int live = 0;
+        foreach ((byte[] key, byte[]? envelope) in _shards[shard].At(position))
+        {
+            byte[]? found = actual.GetValueOrDefault(key);
+            live += envelope is null ? 0 : 1;
+            if (envelope is null ? found is not null : found is null || !found.AsSpan().SequenceEqual(envelope))
+            {
+                throw new SimulationBreach($"{what} has {Text(found)} for {Encoding.UTF8.GetString(key)}, committed was {Text(envelope)}");
+            }
+        }
+
+        if (live != actual.Count)
+        {
+            throw new SimulationBreach($"{what} has {actual.Count} states, committed were {live}");
+        }
+
+        static string Text(byte[]? bytes) => bytes is null ? "nothing" : Convert.ToHexString(bytes);
     }
 
     private static void Compare(int shard, CommitMarker last, CommitMarker next)
@@ -58,6 +268,11 @@ internal sealed class SimulationAudit(Cluster cluster)
         if (next.OwnerEpoch < last.OwnerEpoch)
         {
             throw new SimulationBreach($"shard {shard}: {next.TransactionalId} committed as owner {next.OwnerEpoch} after {last.TransactionalId} as owner {last.OwnerEpoch}");
+        }
+
+        if (next.OwnerEpoch > last.OwnerEpoch + 1)
+        {
+            throw new SimulationBreach($"shard {shard}: {next.TransactionalId} committed as owner {next.OwnerEpoch}, the last owner was {last.OwnerEpoch}: a takeover did not see a claim, or two claimed at once");
         }
 
         if (next.OwnerEpoch == last.OwnerEpoch && next.TransactionalId != last.TransactionalId)
@@ -72,6 +287,49 @@ internal sealed class SimulationAudit(Cluster cluster)
                 throw new SimulationBreach($"shard {shard}: the position in {source} went back from {position} to {now}");
             }
         }
+
+        if (next.Watermark < last.Watermark)
+        {
+            throw new SimulationBreach($"shard {shard}: the watermark went back from {last.Watermark} to {next.Watermark}");
+        }
+
+        if (next.Run.Run < last.Run.Run || (next.Run.Run == last.Run.Run && last.Run.Done && !next.Run.Done))
+        {
+            throw new SimulationBreach($"shard {shard}: went back from run {last.Run.Run} (done: {last.Run.Done}) to run {next.Run.Run} (done: {next.Run.Done})");
+        }
+    }
+
+    /// <summary>Everything that was ever committed to the changelog of a shard.</summary>
+    private sealed class ShardHistory
+    {
+        private readonly Dictionary<byte[], List<(long Offset, byte[]? Envelope)>> _states = new(KeyComparer.Instance);
+        private readonly List<(long Offset, byte[] Marker)> _markers = [];
+
+        public CommitMarker? Last { get; private set; }
+
+        public long MarkerOffset => _markers[^1].Offset;
+
+        public void Add(EmbeddedRecord record)
+        {
+            if (!_states.TryGetValue(record.Key!, out List<(long, byte[]?)>? versions))
+            {
+                _states[record.Key!] = versions = [];
+            }
+
+            versions.Add((record.Offset, record.Value));
+        }
+
+        public void Add(EmbeddedRecord record, CommitMarker marker)
+        {
+            _markers.Add((record.Offset, record.Value!));
+            Last = marker;
+        }
+
+        public byte[] MarkerAt(long position) => _markers.FindLast(marker => marker.Offset < position).Marker ?? [];
+
+        /// <summary>What the records below a position say of every key that any record names.</summary>
+        public IEnumerable<(byte[] Key, byte[]? Envelope)> At(long position) =>
+            _states.Select(state => (state.Key, state.Value.FindLast(version => version.Offset < position).Envelope));
     }
 }
 

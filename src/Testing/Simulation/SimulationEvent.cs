@@ -44,7 +44,10 @@ internal enum SimulationEventKind
     /// <summary>An instance falls asleep between two turns.</summary>
     Sleep,
 
-    /// <summary>An instance that sleeps between two turns wakes.</summary>
+    /// <summary>The membership of an instance makes no turns, while its workers do.</summary>
+    MembershipSleeps,
+
+    /// <summary>An instance that sleeps between two turns wakes, or its membership does.</summary>
     Wake,
 
     /// <summary>Time passes in which nobody does anything.</summary>
@@ -64,6 +67,15 @@ internal enum SimulationEventKind
 
     /// <summary>Compacted topics are compacted.</summary>
     Compact,
+
+    /// <summary>
+    /// The changelog of a shard loses its oldest records, up to a place that the folder of an instance that is down covers.
+    /// Who has no such folder must refuse the shard; then a copy of that folder is put back.
+    /// </summary>
+    TruncateChangelog,
+
+    /// <summary>Bytes of a file of an instance that is down are flipped.</summary>
+    Corrupt,
 
     /// <summary>A call of a writer will fail, before or after it was carried out.</summary>
     FailCall,
@@ -89,16 +101,22 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
     [
         "takeover.1", "takeover.2", "takeover.3", "takeover.4", "takeover.5",
         "begin", "begin", "begin", "turn", "commit.0", "commit.1", "commit.2", "commit.3", "commit.4", "commit.5", "commit.6",
+        "run.1", "run.2", "run.3", "run.4", "run.5",
     ];
+
+    private const int QuietEvery = 30;
 
     private static readonly (SimulationEventKind Kind, int Weight)[] Weights =
     [
         (SimulationEventKind.Push, 90), (SimulationEventKind.Round, 120), (SimulationEventKind.Turn, 70), (SimulationEventKind.Part, 80),
         (SimulationEventKind.Add, 6), (SimulationEventKind.Stop, 3), (SimulationEventKind.Crash, 5), (SimulationEventKind.Open, 22),
         (SimulationEventKind.CrashAt, 10), (SimulationEventKind.SleepAt, 6), (SimulationEventKind.WorkerSleepsAt, 6),
-        (SimulationEventKind.Sleep, 5), (SimulationEventKind.Wake, 20), (SimulationEventKind.Pass, 8), (SimulationEventKind.ClockJump, 2),
-        (SimulationEventKind.Days, 2), (SimulationEventKind.HoldMarkers, 7), (SimulationEventKind.ReleaseMarkers, 9), (SimulationEventKind.Compact, 5),
-        (SimulationEventKind.FailCall, 12), (SimulationEventKind.Fence, 3),
+        (SimulationEventKind.Sleep, 5), (SimulationEventKind.MembershipSleeps, 3), (SimulationEventKind.Wake, 20), (SimulationEventKind.Pass, 8),
+        (SimulationEventKind.ClockJump, 2), (SimulationEventKind.Days, 2), (SimulationEventKind.HoldMarkers, 7), (SimulationEventKind.ReleaseMarkers, 9),
+        (SimulationEventKind.Compact, 5), (SimulationEventKind.TruncateChangelog, 2), (SimulationEventKind.FailCall, 12), (SimulationEventKind.Fence, 3),
+
+        // Until the engine notices damage by itself.
+        (SimulationEventKind.Corrupt, 0),
     ];
 
     /// <summary>The step that this event waits for.</summary>
@@ -106,15 +124,19 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
 
     public bool IsAtStep => Kind is SimulationEventKind.CrashAt or SimulationEventKind.SleepAt or SimulationEventKind.WorkerSleepsAt;
 
-    /// <summary>The events of a seed: one to three finite runs, each of which begins amidst the faults or after them.</summary>
+    /// <summary>
+    /// The events of a seed: one to three finite runs, each of which begins amidst the faults or after them. In some stretches
+    /// nothing arrives: then only timers work, and no position moves.
+    /// </summary>
     public static List<SimulationEvent> Draw(Random random, int count)
     {
         List<SimulationEvent> events = [Any(SimulationEventKind.Add), Any(SimulationEventKind.Push)];
         int runs = random.Next(4) == 0 ? 1 + random.Next(3) : 1;
+        bool quiet = false;
         for (int run = 0; run < runs; run++)
         {
             int length = count / runs;
-            int endAt = random.Next(2) == 0 ? length : length / 2;
+            int endAt = length * (1 + random.Next(4)) / 4;
             for (int i = 0; i < length; i++)
             {
                 if (i == endAt)
@@ -122,7 +144,13 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
                     events.Add(Any(SimulationEventKind.End));
                 }
 
-                events.Add(Any(Kind()));
+                if (i % QuietEvery == 0)
+                {
+                    quiet = random.Next(3) == 0;
+                }
+
+                SimulationEventKind kind = Kind();
+                events.Add(Any(quiet && kind == SimulationEventKind.Push ? SimulationEventKind.Round : kind));
             }
 
             events.Add(Any(SimulationEventKind.Finish));

@@ -17,12 +17,16 @@ internal sealed class SimulationRun : IDisposable
     private readonly List<TopicPartition> _held = [];
     private readonly List<(SimulationEvent Event, Cluster.Member Member)> _armed = [];
     private readonly Dictionary<Cluster.Member, string> _copies = [];
+    private readonly Dictionary<string, (SimulationEvent Event, int Left)> _failing = [];
+    private readonly Dictionary<int, string> _covering = [];
+    private readonly Dictionary<Cluster.Member, HashSet<int>> _refused = [];
     private readonly bool _evictAlways;
     private int _next;
     private bool _settling;
+    private bool _fencing;
+    private bool _over;
+    private TimeSpan _ahead = TimeSpan.FromMinutes(30);
     private int _workers = 2;
-    private SimulationEvent? _failing;
-    private int _failingIn;
 
     public SimulationRun(Simulation simulation, int seed, IReadOnlyList<SimulationEvent> events, Action<string>? trace)
     {
@@ -35,11 +39,24 @@ internal sealed class SimulationRun : IDisposable
         // Also a commit after every turn: then nothing of a worker's turn waits for what membership learns meanwhile.
         TimeSpan commitInterval = TimeSpan.FromMilliseconds(seed % 4 == 2 ? 0 : 100);
         _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers, CommitInterval = commitInterval };
+        _cluster.Clock.Jump(_ahead);
         _cluster.StopsAt = Reached;
+        _cluster.Seen = (_, what) => Count($"Group: {what}");
         _cluster.Broker.WriterFaults = (_, call, done) => Fault(call, done);
-        _topics = new SimulationTopics(_cluster.Broker, simulation.Guarantee);
         string app = simulation.Flow.Id;
-        _audit = new SimulationAudit(_cluster);
+        _audit = new SimulationAudit(_cluster, Count, trace);
+        _topics = new SimulationTopics(_cluster.Broker, simulation.Guarantee, _audit.States);
+        _cluster.Says = trace is null ? null : (member, line) => trace($"     {member.Name}: {line}");
+        _cluster.Wiped = _audit.Wiped;
+        _cluster.BeginsToRead = (member, partition, offset) =>
+        {
+            if (partition.Topic == InternalTopics.Changelog(app))
+            {
+                _audit.BeginsToRestore(member, partition.Partition, offset);
+            }
+        };
+        _cluster.MayEndBy = (_, error) => IsRefusal(error);
+        _cluster.HasEndedBy = (member, error) => Refused(member, error);
         _partitions =
         [
             .. from topic in simulation.Flow.Steps.Select(step => step.Topic ?? (step.IsRepartition ? step.RepartitionTopic(app) : null)).OfType<string>()
@@ -54,17 +71,29 @@ internal sealed class SimulationRun : IDisposable
 
     public void Play()
     {
-        while (_next < _events.Count)
+        while (_next < _events.Count && !_over)
         {
             PlayNext();
         }
 
-        Finish();
-        _audit.CheckEnd();
-        _simulation.Check(_topics);
+        End();
     }
 
     public void Dispose() => _cluster.Dispose();
+
+    /// <summary>Everything comes to its end, and is looked at.</summary>
+    private void End()
+    {
+        Finish();
+        if (_over)
+        {
+            _audit.Look();
+            return;
+        }
+
+        _audit.CheckEnd();
+        _simulation.Check(_topics);
+    }
 
     private void PlayNext()
     {
@@ -120,7 +149,12 @@ internal sealed class SimulationRun : IDisposable
             case SimulationEventKind.Open when !member.IsUp:
                 ChangeFolder(member, e.B % 8);
                 _workers = 1 + (e.C % 3);
-                member.Open();
+                if (e.D % 4 == 0)
+                {
+                    Enumerable.Range(0, _cluster.Shards).ToList().ForEach(shard => _audit.CheckFolder(member, shard));
+                }
+
+                Open(member);
                 break;
             case SimulationEventKind.CrashAt or SimulationEventKind.SleepAt or SimulationEventKind.WorkerSleepsAt:
                 _armed.Add((e, member));
@@ -129,20 +163,29 @@ internal sealed class SimulationRun : IDisposable
                 Count(e.Kind);
                 member.IsAsleep = true;
                 break;
-            case SimulationEventKind.Wake when !member.IsBusy:
-                member.IsAsleep = false;
+            case SimulationEventKind.MembershipSleeps when member.IsUp && !member.IsDeaf:
+                Count(e.Kind);
+                member.IsDeaf = true;
+                break;
+            case SimulationEventKind.Wake:
+                member.IsDeaf = false;
+                member.IsAsleep &= member.IsBusy;
                 break;
             case SimulationEventKind.Pass:
                 Count(e.Kind);
                 _cluster.Clock.Advance(TimeSpan.FromMilliseconds(e.B % 3000));
                 break;
             case SimulationEventKind.ClockJump:
-                Count(e.Kind);
-                _cluster.Clock.Jump(TimeSpan.FromSeconds((e.B % 7201) - 3600));
+                // Never more than an hour between two of them: more is not promised.
+                TimeSpan ahead = TimeSpan.FromSeconds(e.B % 3601);
+                Count(e.Kind, ahead > _ahead ? "forwards" : "back");
+                _cluster.Clock.Jump(ahead - _ahead);
+                _ahead = ahead;
                 break;
             case SimulationEventKind.Days:
                 // Who was away so long must not bring deleted keys back.
                 Count(e.Kind);
+                _audit.Look();
                 _cluster.Clock.Advance(TimeSpan.FromDays(6 + (e.B % 3)));
                 _cluster.Broker.Compact();
                 break;
@@ -152,7 +195,9 @@ internal sealed class SimulationRun : IDisposable
                     : _partitions[e.B % _partitions.Length];
                 if (!_held.Contains(held) && _cluster.Broker.DescribeTopic(held.Topic) is { } topic && held.Partition < topic.Partitions)
                 {
-                    Count(e.Kind);
+                    Count(e.Kind, held.Topic == InternalTopics.Changelog(_simulation.Flow.Id) ? "of the changelog"
+                        : held.Topic == InternalTopics.Shards(_simulation.Flow.Id) ? "of the shards topic"
+                        : held.Topic.EndsWith("repartition", StringComparison.Ordinal) ? "of a repartition topic" : "of an input or output");
                     _cluster.Broker.HoldMarkers(held);
                     _held.Add(held);
                 }
@@ -164,17 +209,29 @@ internal sealed class SimulationRun : IDisposable
                 break;
             case SimulationEventKind.Compact:
                 Count(e.Kind);
+                _audit.Look();
                 _cluster.Broker.Compact();
                 break;
+            case SimulationEventKind.TruncateChangelog when members.Find(other => !other.IsUp) is { } down:
+                Truncate(down, e);
+                break;
+            case SimulationEventKind.Corrupt when members.Find(other => !other.IsUp) is { } down:
+                if (down.Corrupt(e.B % _cluster.Shards, e.C, 1 + (e.D % 16)))
+                {
+                    Count(e.Kind);
+                }
+
+                break;
             case SimulationEventKind.FailCall:
-                _failing = e;
-                _failingIn = e.D % 4;
+                _failing[CallThatFails(e)] = (e, e.D % 4);
                 break;
             case SimulationEventKind.Fence when member.IsUp && member.Instance!.Workers.All(worker => worker.IsReady):
                 Count(e.Kind);
                 using (TransactionalWriter other = _cluster.Broker.CreateWriter($"{_simulation.Flow.Id}/{member.Name}/{e.B % member.Instance.Workers.Count}", TimeSpan.FromSeconds(1)))
                 {
+                    _fencing = true;
                     other.Initialize();
+                    _fencing = false;
                 }
 
                 break;
@@ -182,9 +239,7 @@ internal sealed class SimulationRun : IDisposable
                 _cluster.End();
                 break;
             case SimulationEventKind.Finish when !members.Exists(other => other.IsBusy):
-                Finish();
-                _audit.CheckEnd();
-                _simulation.Check(_topics);
+                End();
                 _cluster.GoOn();
                 Reopen();
                 break;
@@ -199,7 +254,7 @@ internal sealed class SimulationRun : IDisposable
     {
         if (_cluster.Members.Find(member => !member.IsUp) is { } down)
         {
-            down.Open();
+            Open(down);
         }
         else if (_cluster.Members.Count < InstancesMax)
         {
@@ -230,7 +285,7 @@ internal sealed class SimulationRun : IDisposable
         }
 
         SimulationEvent e = _armed[at].Event;
-        if (e.C % 3 != 0)
+        if (e.C % 3 != 0 && !step.StartsWith("run", StringComparison.Ordinal))
         {
             // Not the first time that it comes here.
             _armed[at] = (e with { C = e.C - 1 }, member);
@@ -238,7 +293,7 @@ internal sealed class SimulationRun : IDisposable
         }
 
         _armed.RemoveAt(at);
-        Count(e.Kind, step);
+        Count(e.Kind, step == "begin" && HasProcessed(member) ? "begin, after a batch of which nothing was produced" : step);
         if (e.Kind == SimulationEventKind.CrashAt)
         {
             return true;
@@ -254,7 +309,7 @@ internal sealed class SimulationRun : IDisposable
         }
 
         bool closing = asleep && e.Kind != SimulationEventKind.SleepAt;
-        for (int left = closing ? 0 : 3 + (e.D % 25); left > 0 && _next < _events.Count && _events[_next].Kind != SimulationEventKind.Finish && !member.IsDying; left--)
+        for (int left = closing ? 0 : 3 + (e.D % 25); left > 0 && !_over && _next < _events.Count && _events[_next].Kind != SimulationEventKind.Finish && !member.IsDying; left--)
         {
             PlayNext();
             if (e.D % 3 > 0)
@@ -262,6 +317,11 @@ internal sealed class SimulationRun : IDisposable
                 // Enough for a session, a budget or a transaction to time out, and for the others to take over.
                 _cluster.Round(100 + (e.A % 300));
             }
+        }
+
+        if (member.HasNews && !member.IsDying)
+        {
+            Count($"Zombie wakes at {step}");
         }
 
         member.IsAsleep = asleep;
@@ -272,22 +332,119 @@ internal sealed class SimulationRun : IDisposable
     /// <summary>A call fails, before or after it was carried out.</summary>
     private void Fault(string call, bool done)
     {
-        if (_settling || _failing is not { } e || call != (e.B % 4) switch { 0 => "Append", 1 => "SendOffsets", _ => "Commit" } || (call != "Append" && done != (e.C % 2 == 0)))
+        if (_settling || _fencing || !_failing.TryGetValue(call, out (SimulationEvent Event, int Left) failing) || (call is not ("Append" or "Initialize") && done != (failing.Event.C % 2 == 0)))
         {
             return;
         }
 
-        if (_failingIn-- > 0)
+        if (failing.Left > 0)
         {
+            _failing[call] = (failing.Event, failing.Left - 1);
             return;
         }
 
-        _failing = null;
-        Consequence consequence = call == "Commit"
-            ? (e.A % 2 == 0 ? Consequence.Retry : Consequence.NewWriter)
-            : (e.A % 3) switch { 0 => Consequence.Abort, 1 => Consequence.LostMembership, _ => Consequence.NewWriter };
+        _failing.Remove(call);
+        SimulationEvent e = failing.Event;
+        Consequence consequence = call switch
+        {
+            "Initialize" => Consequence.Retry,
+            "Commit" or "Abort" => e.A % 2 == 0 ? Consequence.Retry : Consequence.NewWriter,
+            _ => (e.A % 3) switch { 0 => Consequence.Abort, 1 => Consequence.LostMembership, _ => Consequence.NewWriter },
+        };
         Count(SimulationEventKind.FailCall, $"{call} {(done ? "after" : "before")}: {consequence}");
         throw new BrokerException(consequence, "the simulation lets this call fail");
+    }
+
+    private static string CallThatFails(in SimulationEvent e) => (e.B % 8) switch
+    {
+        0 or 1 => "Append",
+        2 => "SendOffsets",
+        3 => "Abort",
+        4 => "Initialize",
+        _ => "Commit",
+    };
+
+    private static bool HasProcessed(Cluster.Member member) => member.Instance!.Workers.Any(worker => worker.Shards.Any(shard => shard.Claimed && shard.Touched));
+
+    /// <summary>Deletes the oldest records of a changelog, as far as a folder covers them; a copy of it is kept.</summary>
+    private void Truncate(Cluster.Member member, in SimulationEvent e)
+    {
+        int shard = e.B % _cluster.Shards;
+        TopicPartition changelog = new(InternalTopics.Changelog(_simulation.Flow.Id), shard);
+        if (member.Damaged.Contains(shard) || ShardFolder.Read(member.ShardFolder(shard)) is not { } folder || !Covers(folder, shard))
+        {
+            return;
+        }
+
+        long start = _cluster.Broker.StartOffset(changelog);
+        long to = Math.Min(folder.Position, _cluster.Broker.EndOffset(changelog, committedOnly: true));
+        if (to > start)
+        {
+            Count(e.Kind);
+            _audit.Look();
+            _covering[shard] = member.CopyFolder();
+            _cluster.Broker.DeleteRecords(changelog, start + 1 + (e.C % (to - start)));
+        }
+    }
+
+    /// <summary>Whether a restore can begin with a folder. Also the engine's rule, said once more.</summary>
+    private bool Covers(ShardFolder? folder, int shard)
+    {
+        TopicPartition changelog = new(InternalTopics.Changelog(_simulation.Flow.Id), shard);
+        long end = _cluster.Broker.EndOffset(changelog, committedOnly: false);
+        TimeSpan age = TimeSpan.FromMilliseconds(_cluster.Clock.GetUtcNow().ToUnixTimeMilliseconds() - (folder?.BrokerTime ?? 0));
+        return folder is not null
+            && folder.Position >= _cluster.Broker.StartOffset(changelog)
+            && folder.Position <= end
+            && (folder.Position == end || age < Broker.TombstoneRetention - TimeSpan.FromHours(1));
+    }
+
+    private bool IsRefusal(StreamException error) => error.Code == ExitCode.State && RefusedShard(error) is { } shard && _covering.ContainsKey(shard);
+
+    private static int? RefusedShard(StreamException error) =>
+        error.Message.StartsWith("Shard ", StringComparison.Ordinal) && error.Message.Contains(" is not taken over", StringComparison.Ordinal)
+            ? int.Parse(error.Message.Split(' ')[1], CultureInfo.InvariantCulture)
+            : null;
+
+    /// <summary>An instance has ended because state would be lost. That is right when its folder does not begin where the changelog does.</summary>
+    private void Refused(Cluster.Member member, StreamException error)
+    {
+        int shard = RefusedShard(error)!.Value;
+        ShardFolder? folder = ShardFolder.Read(member.ShardFolder(shard));
+        if (Covers(folder, shard))
+        {
+            throw new SimulationBreach($"{member.Name} refuses shard {shard}, though its folder is at {folder!.Position}: {error.Message}");
+        }
+
+        Count($"Refused: {(folder is null ? "no folder" : folder.Position < _cluster.Broker.StartOffset(new(InternalTopics.Changelog(_simulation.Flow.Id), shard)) ? "folder before the changelog" : "folder too old")}");
+        if (!_refused.TryGetValue(member, out HashSet<int>? shards))
+        {
+            _refused[member] = shards = [];
+        }
+
+        shards.Add(shard);
+    }
+
+    /// <summary>Starts an instance. What it refused is given a copy that is good; when there is none any more, the run is over.</summary>
+    private void Open(Cluster.Member member)
+    {
+        _refused.Remove(member, out HashSet<int>? shards);
+        foreach (int shard in shards ?? [])
+        {
+            string copy = _covering[shard];
+            if (!Covers(ShardFolder.Read(Path.Combine(copy, _simulation.Flow.Id, $"shard-{shard}")), shard))
+            {
+                Count("Over: no copy of a refused shard is good any more");
+                _over = true;
+                return;
+            }
+
+            Count("Refused: a copy was put back");
+            member.PutBack(copy, shard);
+            _audit.Replaced(member, shard);
+        }
+
+        member.Open();
     }
 
     private void ChangeFolder(Cluster.Member member, int how)
@@ -315,10 +472,10 @@ internal sealed class SimulationRun : IDisposable
     {
         _settling = true;
         _armed.Clear();
-        _failing = null;
+        _failing.Clear();
         _held.ForEach(_cluster.Broker.ReleaseMarkers);
         _held.Clear();
-        _cluster.Members.ForEach(member => member.IsAsleep = false);
+        _cluster.Members.ForEach(member => member.IsAsleep = member.IsDeaf = false);
         if (_cluster.Members.Count == 0)
         {
             Add();
@@ -334,20 +491,19 @@ internal sealed class SimulationRun : IDisposable
         _settling = false;
     }
 
-    private void Reopen() => _cluster.Members.FindAll(member => !member.IsUp).ForEach(member => member.Open());
+    private void Reopen() => _cluster.Members.FindAll(member => !member.IsUp).ForEach(Open);
 
     private void UntilAllHaveLeft() => _cluster.Until(
         () =>
         {
             _cluster.Members.FindAll(member => member.IsDone).ForEach(member => member.Stop());
-            return _cluster.Members.TrueForAll(member => !member.IsUp);
+            _cluster.Members.FindAll(member => !member.IsUp && _refused.ContainsKey(member)).ForEach(Open);
+            return _over || _cluster.Members.TrueForAll(member => !member.IsUp);
         },
         "the run is done, and all have left",
         rounds: 1_500);
 
-    private void Count(SimulationEventKind kind, string? at = null)
-    {
-        string name = at is null ? $"{kind}" : $"{kind} {at}";
-        Faults[name] = Faults.GetValueOrDefault(name) + 1;
-    }
+    private void Count(SimulationEventKind kind, string? at = null) => Count(at is null ? $"{kind}" : $"{kind} {at}");
+
+    private void Count(string name) => Faults[name] = Faults.GetValueOrDefault(name) + 1;
 }

@@ -7,14 +7,18 @@ public sealed class SimulationTopics
 {
     private readonly EmbeddedBroker _broker;
 
-    internal SimulationTopics(EmbeddedBroker broker, Guarantee guarantee)
+    internal SimulationTopics(EmbeddedBroker broker, Guarantee guarantee, Func<string, IEnumerable<(byte[] Key, byte[]? Envelope)>> states)
     {
+        States = states;
         _broker = broker;
         Guarantee = guarantee;
     }
 
     /// <summary>The guarantee of the run. With <see cref="Guarantee.AtLeastOnce"/> outputs may repeat.</summary>
     public Guarantee Guarantee { get; }
+
+    /// <summary>What the changelog says of the keys of a step: the key, and its envelope or null when it was deleted.</summary>
+    internal Func<string, IEnumerable<(byte[] Key, byte[]? Envelope)>> States { get; }
 
     /// <summary>The number of records pushed so far.</summary>
     public int Pushed { get; private set; }

@@ -40,6 +40,46 @@ public class ShardLifeTests
         Assert.Equal(ledger.Pushed, cluster.Outputs(LedgerFlow.Counts).Count());
     }
 
+    /// <summary>As after a pause: the takeover goes on before the instance hears that the shard has another owner, who commits.</summary>
+    [Fact]
+    public void AnInstanceThatLosesAShardDuringItsTakeoverDoesNotTakeTheNewOwnersCommitsForDamage()
+    {
+        LedgerFlow ledger = new();
+        using Cluster cluster = new(ledger.Flow, shards: 1);
+        Cluster.Member former = cluster.Add("former");
+        Cluster.Member? owner = null;
+        ledger.Push(cluster, "a1", 0);
+        cluster.Until(() => cluster.Outputs(LedgerFlow.Counts).Any(), "there is a commit");
+        former.Crash();
+        int looks = 0;
+        cluster.StopsAt = (member, step) =>
+        {
+            if (member == former && step == "takeover.1")
+            {
+                looks++;
+                if (owner is null)
+                {
+                    former.IsDeaf = true;
+                    cluster.Clock.Advance(TimeSpan.FromSeconds(3));
+                    owner = cluster.Add("owner");
+                }
+
+                ledger.Push(cluster, "a1", looks);
+                cluster.Until(() => cluster.Outputs(LedgerFlow.Counts).Count() == looks + 1, "the owner has committed");
+                former.IsDeaf = looks < 4;
+            }
+
+            return false;
+        };
+
+        former.Open();
+        cluster.Until(() => looks == 4 && former.Instance!.Parts.Table.Status.Count == 0, "the former owner has let go of the shard");
+        Assert.Equal(1, owner!.Running);
+        cluster.End();
+        cluster.Until(() => owner.IsDone && former.IsDone, "the run is done");
+        ledger.AssertExact(cluster, ended: true);
+    }
+
     [Fact]
     public void WhatIsReadPastTheEndOfARunIsProcessedByTheNextRun()
     {

@@ -11,6 +11,7 @@ internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan 
 
     public override void Initialize()
     {
+        broker.WriterFaults?.Invoke(id, nameof(Initialize), false);
         lock (broker.Gate)
         {
             _open = null;
@@ -83,11 +84,13 @@ internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan 
     public override void Abort()
     {
         OpenTransaction open = Open;
+        broker.WriterFaults?.Invoke(id, nameof(Abort), false);
         lock (broker.Gate)
         {
             broker.Transactions.End(id, _epoch, open, commit: false);
         }
 
+        broker.WriterFaults?.Invoke(id, nameof(Abort), true);
         _open = null;
     }
 

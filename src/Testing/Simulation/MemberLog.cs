@@ -1,0 +1,34 @@
+using Microsoft.Extensions.Logging;
+
+namespace KStreamSharp.Testing;
+
+/// <summary>What one instance logs: for the trace, and every wipe of local state, with its reason.</summary>
+internal sealed class MemberLog(Action<string>? says, Action<int, string> wiped) : ILoggerFactory, ILogger
+{
+    private const int WipedId = 301;
+
+    public ILogger CreateLogger(string categoryName) => this;
+
+    public void AddProvider(ILoggerProvider provider)
+    {
+    }
+
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
+    public bool IsEnabled(LogLevel logLevel) => says is not null || logLevel >= LogLevel.Warning;
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        says?.Invoke(formatter(state, exception));
+        if (eventId.Id == WipedId && state is IReadOnlyList<KeyValuePair<string, object?>> values)
+        {
+            Dictionary<string, object?> named = new(values);
+            wiped((int)named["Shard"]!, (string)named["Reason"]!);
+        }
+    }
+
+    public void Dispose()
+    {
+    }
+}
