@@ -263,7 +263,10 @@ public sealed class KafkaBroker : Broker, IDisposable
             ListOffsetsResult result = await admin.ListOffsetsAsync(
                 [new() { TopicPartition = Client(partition), OffsetSpec = spec }],
                 new ListOffsetsOptions { IsolationLevel = isolation, RequestTimeout = Patience }).ConfigureAwait(false);
-            return result.ResultInfos[0].TopicPartitionOffsetError.Offset.Value;
+
+            // When the connection is lost while it waits, the client has no error, and no offset either.
+            long offset = result.ResultInfos[0].TopicPartitionOffsetError.Offset.Value;
+            return offset >= 0 ? offset : throw new KafkaException(new Error(ErrorCode.Local_Transport, "The connection was lost before the answer"));
         }
         catch (ListOffsetsException error)
         {
