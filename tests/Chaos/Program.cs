@@ -50,9 +50,10 @@ catch (OperationCanceledException) when (stopping.IsCancellationRequested)
     Console.Error.WriteLine("Interrupted; everything that was started is gone.");
     return 130;
 }
-catch (Exception error) when (error is InvalidOperationException or Confluent.Kafka.KafkaException or System.ComponentModel.Win32Exception or HttpRequestException)
+catch (Exception error)
 {
-    Console.Error.WriteLine($"The run could not be carried out: {error.Message}");
+    bool known = error is InvalidOperationException or Confluent.Kafka.KafkaException or System.ComponentModel.Win32Exception or HttpRequestException;
+    Console.Error.WriteLine($"The run could not be carried out: {(known ? error.Message : error)}");
     Console.WriteLine("0 passed, 1 failed");
     return 1;
 }

@@ -86,7 +86,7 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     {
         lock (_gate)
         {
-            return _troubles.Exists(trouble => (trouble.Only is null || trouble.Only == instance) && trouble.From <= to && (trouble.To ?? DateTime.MaxValue) + Aftermath >= from);
+            return _troubles.Exists(trouble => (trouble.Only is null || trouble.Only == instance) && trouble.From <= to && (trouble.To is null || trouble.To + Aftermath >= from));
         }
     }
 
