@@ -31,8 +31,8 @@ internal sealed class ChaosRun : IAsyncDisposable
 {
     private const int Partitions = 4;
 
-    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
-    private static readonly TimeSpan RestLimit = TimeSpan.FromSeconds(120);
+    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(150);
+    private static readonly TimeSpan RestLimit = TimeSpan.FromSeconds(180);
 
     private readonly ChaosOptions _options;
     private readonly string _folder;

@@ -124,11 +124,15 @@ internal sealed partial class Checker(World world) : IDisposable
             CleanEnd.Require(end.InTrouble || end.Took < TimeSpan.FromSeconds(20), () => $"{end.Instance} took {end.Took.TotalSeconds:0.0} s to end after SIGTERM at {end.Asked:HH:mm:ss}");
         }
 
+        Alive.Note += Excuses(world.UnexpectedEnds);
         foreach (UnexpectedEnd end in world.UnexpectedEnds)
         {
             Alive.Require(end.Excuse is not null, () => $"{end.Instance} ended by itself at {end.At:HH:mm:ss} with {end.ExitCode}: {end.LastWords}");
         }
     }
+
+    private static string Excuses(IEnumerable<UnexpectedEnd> ends) => string.Join(
+        ", ", ends.Where(end => end.Excuse is not null).GroupBy(end => $"with {end.ExitCode}, {end.Excuse}").Select(kind => $"{kind.Count()} ended {kind.Key}"));
 
     private static ClientPartition[] Partitions(string topic, int count) => [.. Enumerable.Range(0, count).Select(partition => new ClientPartition(topic, partition))];
 

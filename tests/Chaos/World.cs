@@ -170,6 +170,11 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
         {
             excuse = "the broker could not be reached";
         }
+        else if (life.ExitCode == (int)ExitCode.Broker && instance.Tuning.HasOwnId && life.LastWords.Contains("uses instance id", StringComparison.Ordinal))
+        {
+            // A static member whose join was answered too late is fenced by itself; the client ends for it.
+            excuse = "taken for a second member of its id after a late answer";
+        }
 
         lock (_gate)
         {

@@ -14,6 +14,9 @@ public sealed class KafkaBroker : Broker, IDisposable
 {
     private static readonly TimeSpan PropagationTurn = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>How long brokers may take to make the partitions of a new topic.</summary>
+    private static readonly TimeSpan LeadersTime = TimeSpan.FromSeconds(30);
+
     /// <summary>How long positions are asked for before the caller gets its turn back.</summary>
     private static readonly TimeSpan PositionsTime = TimeSpan.FromSeconds(1);
 
@@ -95,9 +98,9 @@ public sealed class KafkaBroker : Broker, IDisposable
         long began = Stopwatch.GetTimestamp();
         while (Find(topic.Name) is not { } made || made.Partitions.Exists(partition => partition.Leader is null))
         {
-            if (Stopwatch.GetElapsedTime(began) > Patience)
+            if (Stopwatch.GetElapsedTime(began) > LeadersTime)
             {
-                throw new BrokerException(Consequence.Stop, $"Topic '{topic.Name}' was created, but has no leaders after {Patience.TotalSeconds:0} s. Look at the brokers.");
+                throw new BrokerException(Consequence.Stop, $"Topic '{topic.Name}' was created, but has no leaders after {LeadersTime.TotalSeconds:0} s. Look at the brokers.");
             }
 
             Thread.Sleep(PropagationTurn);
