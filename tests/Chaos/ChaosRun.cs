@@ -173,6 +173,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         Random random = new(_options.Seed);
         bool rekeys = random.Next(2) == 0;
         bool classicFirst = random.Next(2) == 0;
+        bool snapshotsFirst = random.Next(2) == 0;
         (string Flow, Guarantee Guarantee, int Instances)[] wanted = _options.Guarantee is { } one
             ? [("count", one, 3), (rekeys ? "rekey-count" : "copy", one, 2)]
             : [("count", Guarantee.ExactlyOnce, 2), ("count", Guarantee.AtLeastOnce, 2), (rekeys ? "rekey-count" : "copy", (Guarantee)random.Next(2), 2)];
@@ -186,6 +187,7 @@ internal sealed class ChaosRun : IAsyncDisposable
                 Protocol = classicFirst == (i % 2 == 0) ? "classic" : "consumer",
                 Input = $"{_name}-in",
                 Partitions = Partitions,
+                Snapshots = snapshotsFirst == (i % 2 == 0) ? Directory.CreateDirectory(Path.Combine(_folder, $"snapshots-{i}")).FullName : null,
             };
             for (int slot = 0; slot < wanted[i].Instances; slot++)
             {
@@ -284,7 +286,13 @@ internal sealed class ChaosRun : IAsyncDisposable
     {
         try
         {
-            IReadOnlyList<string> evidence = await plan.Kind.Fire(faults, plan);
+            // What was not seen to happen, because something else was going on, is tried again.
+            IReadOnlyList<string> evidence = [];
+            for (int attempt = 0; attempt < 3 && evidence.Count == 0; attempt++)
+            {
+                evidence = await plan.Kind.Fire(faults, plan with { Variant = plan.Variant + attempt });
+            }
+
             world.Say($"#{plan.Number} {plan.Kind.Name}: {(evidence.Count > 0 ? string.Join("; ", evidence) : "not seen")}");
             return new(plan, evidence, null);
         }

@@ -37,6 +37,7 @@ internal sealed class Invariant(string id, string what)
 /// </summary>
 internal sealed partial class Checker(World world) : IDisposable
 {
+    private readonly Dictionary<string, int> _wipes = [];
     private readonly Topics _topics = new(world.Address);
 
     public Invariant Completeness { get; } = new("I1", "outputs = what the inputs ask for: nothing lost, nothing doubled, nothing strange");
@@ -55,7 +56,7 @@ internal sealed partial class Checker(World world) : IDisposable
 
     public Invariant Restores { get; } = new("I9", "restores begin and end no earlier than the one before");
 
-    public Invariant Wipes { get; } = new("wipe", "local state is wiped for damage only, never for a crash");
+    public Invariant Wipes { get; } = new("wipe", "local state is wiped for damage, a truncated changelog or a better snapshot, never for a crash");
 
     public Invariant Alive { get; } = new("I13", "after the last fault every instance works, lag 0; none ended without an excuse");
 
@@ -273,7 +274,7 @@ internal sealed partial class Checker(World world) : IDisposable
 
             State.Note = $"{State.Note}{(shard == 0 ? $"{app}: of {changelog.End} offsets of its changelog's first partition {changelog.Records.Count} records are left. " : "")}";
             int current = 0;
-            foreach (HostInstance instance in app.Instances.Where(instance => !instance.IsCorrupted))
+            foreach (HostInstance instance in app.Instances.Where(instance => !instance.IsDamaged))
             {
                 string folder = Path.Combine(instance.AppFolder, $"shard-{shard}");
                 if (Directory.Exists(folder) && Compare(folder) is { } difference)
@@ -324,7 +325,7 @@ internal sealed partial class Checker(World world) : IDisposable
         Owner.Note += $"{app}: {takeovers} takeovers. ";
     }
 
-    /// <summary>The position at which a folder's restore begins, and the end up to which it goes, only grow; a fault that touches the folder allows one step back.</summary>
+    /// <summary>The position at which a folder's restore begins, and the end up to which it goes, only grow; a fault that touches the folder, or a wipe that is told, allows one step back.</summary>
     private void CheckRestores(HostInstance instance)
     {
         Dictionary<int, (long Position, DateTime At)> began = [];
@@ -347,7 +348,8 @@ internal sealed partial class Checker(World world) : IDisposable
             long position = long.Parse(positionText, CultureInfo.InvariantCulture);
             if (seen.TryGetValue(shard, out (long Position, DateTime At) before))
             {
-                bool touched = mayGoBack && instance.FolderTouched.Exists(moment => moment >= before.At && moment <= at);
+                bool touched = mayGoBack && (instance.FolderTouched.Exists(moment => moment >= before.At && moment <= at)
+                    || instance.Lines.Any(line => line.Id is 301 or 306 or 308 && line.At >= before.At && line.At <= at));
                 Restores.Require(touched || position >= before.Position, () => $"{instance}, shard {shard}: a restore {what} at offset {position} at {at:HH:mm:ss.fff}, one before it at {before.Position} at {before.At:HH:mm:ss.fff}");
             }
 
@@ -360,14 +362,22 @@ internal sealed partial class Checker(World world) : IDisposable
         Wipes.Looked++;
         foreach (LogLine wipe in instance.Lines.Where(line => line.Id == 301))
         {
-            bool damaged = instance.FolderTouched.Exists(at => at <= wipe.At) && WipeForDamage().IsMatch(wipe.Text);
-            Wipes.Require(damaged, () => $"{instance} at {wipe.At:HH:mm:ss}: {wipe.Text}");
-            Wipes.Note += $"{instance}: {wipe.Text} ";
+            string? reason = wipe.Text.Contains("it is damaged", StringComparison.Ordinal) && instance.DamagedAt.Exists(at => at <= wipe.At) ? "damage"
+                : wipe.Text.Contains("the changelog begins at", StringComparison.Ordinal) && instance.App.NeedsSnapshots ? "a truncated changelog"
+                : WipeForSnapshot().IsMatch(wipe.Text) ? "a better snapshot"
+                : null;
+            Wipes.Require(reason is not null, () => $"{instance} at {wipe.At:HH:mm:ss}: {wipe.Text}");
+            if (reason is not null)
+            {
+                _wipes[reason] = _wipes.GetValueOrDefault(reason) + 1;
+            }
         }
+
+        Wipes.Note = string.Join(", ", _wipes.Select(reason => $"{reason.Value} for {reason.Key}"));
     }
 
-    [GeneratedRegex("damaged|cannot be read|cannot be opened|Corruption")]
-    private static partial Regex WipeForDamage();
+    [GeneratedRegex(@"is wiped: snapshot \d+-\d+ of \d+ bytes")]
+    private static partial Regex WipeForSnapshot();
 
     private void CheckBounds(HostInstance instance)
     {

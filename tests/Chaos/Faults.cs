@@ -11,6 +11,9 @@ internal sealed class Faults(World world)
 {
     private const int Killed = 137;
 
+    /// <summary>How long a fault that only makes sense in an instance that works waits for it.</summary>
+    private static readonly TimeSpan CalmLimit = TimeSpan.FromSeconds(60);
+
     private static readonly IReadOnlyList<string> NotShown = [];
 
     /// <summary>All kinds. Seconds are how long an instance stays away, a broker is down or a connection is bad.</summary>
@@ -29,6 +32,8 @@ internal sealed class Faults(World world)
         new("sst-damaged", Hits.Instance, 0, 1, (faults, plan) => faults.DamageAsync(plan, "*.sst")) { LosesFolder = true },
         new("manifest-damaged", Hits.Instance, 0, 1, (faults, plan) => faults.DamageAsync(plan, "MANIFEST-*")) { LosesFolder = true },
         new("changelog-truncated", Hits.Application, 0, 1, (faults, plan) => faults.TruncateAsync(plan)) { ComesLate = true },
+        new("snapshots-away", Hits.Instance, 8, 20, (faults, plan) => faults.SnapshotsAwayAsync(plan)) { LosesFolder = true, LosesSnapshots = true },
+        new("snapshot-damaged", Hits.Instance, 0, 1, (faults, plan) => faults.DamageSnapshotAsync(plan)) { LosesFolder = true, LosesSnapshots = true },
         new("strange-transaction", Hits.Application, 2, 8, (faults, plan) => faults.StrangeTransactionAsync(plan)),
         new("end-request-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.BeforeEnd)),
         new("end-answer-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.AfterEnd)),
@@ -46,10 +51,13 @@ internal sealed class Faults(World world)
 
     private TimeSpan Session(HostInstance instance) => world.Session(instance);
 
+    /// <summary>The instance that is hit: of those that can bear it.</summary>
     private HostInstance Instance(PlannedFault plan)
     {
-        HostInstance[] candidates = [.. world.Instances.Where(instance => !(plan.Kind.LosesFolder && instance.App.IsTruncated))];
-        return candidates.Length > 0 ? candidates[plan.Target % candidates.Length] : world.Instances[plan.Target % world.Instances.Count];
+        HostInstance[] candidates = [.. world.Instances.Where(instance =>
+            !(plan.Kind.LosesFolder && instance.App.NeedsFolders)
+            && !(plan.Kind.LosesSnapshots && (instance.App.Snapshots is null || instance.App.NeedsSnapshots)))];
+        return candidates.Length > 0 ? candidates[plan.Target % candidates.Length] : throw new InvalidOperationException("no application can bear it any more");
     }
 
     private Application Application(PlannedFault plan) => world.Applications[plan.Target % world.Applications.Count];
@@ -87,9 +95,10 @@ internal sealed class Faults(World world)
     private async Task<IReadOnlyList<string>> KillInRestoreAsync(PlannedFault plan)
     {
         HostInstance instance = Instance(plan);
-        using IDisposable held = await HoldAsync([instance], [instance]);
+        using IDisposable held = await HoldAsync([instance], [instance], withBroker: true);
+        await world.WorksAsync(instance, CalmLimit);
         await instance.KillAsync();
-        if (!instance.App.IsTruncated)
+        if (!instance.App.NeedsFolders)
         {
             instance.DeleteFolder();
         }
@@ -147,7 +156,7 @@ internal sealed class Faults(World world)
         HostInstance instance = Instance(plan);
         using IDisposable held = await HoldAsync([instance], []);
         await instance.KillAsync();
-        bool had = !instance.App.IsTruncated && Directory.Exists(instance.AppFolder);
+        bool had = !instance.App.NeedsFolders && Directory.Exists(instance.AppFolder);
         if (had)
         {
             instance.DeleteFolder();
@@ -165,14 +174,14 @@ internal sealed class Faults(World world)
         using IDisposable held = await HoldAsync([instance], []);
         await instance.KillAsync();
         string copy = Path.Combine(world.Folder, $"copy-{plan.Number}");
-        if (instance.App.IsTruncated || !Directory.Exists(instance.AppFolder))
+        if (instance.App.NeedsFolders || !Directory.Exists(instance.AppFolder))
         {
             instance.Start();
             return NotShown;
         }
 
         Folders.Copy(instance.StateDir, copy);
-        bool wasCorrupted = instance.IsCorrupted;
+        bool wasDamaged = instance.IsDamaged;
         instance.Start();
         await Wait(plan.Seconds);
         if (plan.Variant % 2 == 0 && instance.IsUp)
@@ -187,7 +196,11 @@ internal sealed class Faults(World world)
         instance.DeleteFolder();
         Folders.Copy(copy, instance.StateDir);
         Directory.Delete(copy, recursive: true);
-        instance.IsCorrupted = wasCorrupted;
+        if (wasDamaged)
+        {
+            instance.DamagedAt.Add(DateTime.UtcNow);
+        }
+
         instance.Start();
         return [plan.Variant % 2 == 0 ? "put back after an orderly end" : "put back after a kill"];
     }
@@ -196,23 +209,22 @@ internal sealed class Faults(World world)
     private async Task<IReadOnlyList<string>> DamageAsync(PlannedFault plan, string pattern)
     {
         HostInstance instance = Instance(plan);
-        using IDisposable held = await HoldAsync([instance], []);
+        using IDisposable held = await HoldAsync([instance], [instance], withBroker: true);
+        await world.WorksAsync(instance, CalmLimit);
         if (instance.IsUp)
         {
             // What it has in memory is flushed, so that there are files.
             await world.TerminateAsync(instance);
         }
 
-        string[] files = instance.App.IsTruncated || !Directory.Exists(instance.AppFolder)
+        string[] files = instance.App.NeedsFolders || !Directory.Exists(instance.AppFolder)
             ? []
             : [.. Directory.EnumerateFiles(instance.AppFolder, pattern, SearchOption.AllDirectories).Order()];
         if (files.Length > 0)
         {
             string file = files[plan.Variant % files.Length];
-            byte[] bytes = await File.ReadAllBytesAsync(file, world.Stop);
-            bytes[plan.Variant * 7919 % bytes.Length] ^= 0x55;
-            await File.WriteAllBytesAsync(file, bytes, world.Stop);
-            instance.IsCorrupted = true;
+            await Folders.DamageAsync(file, plan.Variant);
+            instance.DamagedAt.Add(DateTime.UtcNow);
             instance.FolderTouched.Add(DateTime.UtcNow);
         }
 
@@ -221,14 +233,18 @@ internal sealed class Faults(World world)
     }
 
     /// <summary>
-    /// Everything in the changelog that all folders hold is deleted. To make all folders hold it, the newest of each shard is
-    /// copied to every instance, as an operator would do it. Before, one instance without a folder is started alone: it
-    /// must refuse, and say why.
+    /// The begin of the changelog is deleted: up to the newest snapshots, or, where there are none, up to what all folders hold.
+    /// An instance that has lost its folder then restores from a snapshot, or refuses and says why.
     /// </summary>
     private async Task<IReadOnlyList<string>> TruncateAsync(PlannedFault plan)
     {
         Application app = Application(plan);
         using IDisposable held = await HoldAsync(app.Instances, app.Instances, withBroker: true);
+        foreach (HostInstance instance in app.Instances)
+        {
+            await world.WorksAsync(instance, CalmLimit);
+        }
+
         OrderlyEnd[] ends = await Task.WhenAll(app.Instances.Where(instance => instance.IsUp).Select(world.TerminateAsync));
         if (ends.Any(end => end.ExitCode != 0))
         {
@@ -236,6 +252,28 @@ internal sealed class Faults(World world)
             return NotShown;
         }
 
+        long[] published = app.HasDamagedSnapshots || app.NeedsFolders ? [] : Snapshots.NewestPositions(world.Address, app);
+        HostInstance without = app.Instances[plan.Variant % app.Instances.Count];
+        return published.Length > 0 && published.All(position => position > 0)
+            ? await TruncateToSnapshotsAsync(app, without, published)
+            : await TruncateToFoldersAsync(app, without, Path.Combine(world.Folder, $"newest-{plan.Number}"));
+    }
+
+    private async Task<IReadOnlyList<string>> TruncateToSnapshotsAsync(Application app, HostInstance without, long[] positions)
+    {
+        bool moved = await DeleteBelowAsync(app, positions);
+        app.NeedsSnapshots = true;
+        without.DeleteFolder();
+        app.Instances.ForEach(instance => instance.FolderTouched.Add(DateTime.UtcNow));
+        without.Start();
+        LogLine? downloaded = await without.LineAsync(line => line.Id == 308, TimeSpan.FromSeconds(60) + Session(without), world.Stop);
+        StartAll(app);
+        return downloaded is null || !moved ? NotShown : ["log starts moved up to snapshots; an instance without its folder restored from one"];
+    }
+
+    /// <summary>To make all folders hold it, the newest of each shard is copied to every instance, as an operator would do it.</summary>
+    private async Task<IReadOnlyList<string>> TruncateToFoldersAsync(Application app, HostInstance without, string safe)
+    {
         (string Folder, long Position)[] newest = [.. Enumerable.Range(0, app.Partitions).Select(shard => Newest(app, shard))];
         if (newest.Any(one => one.Position == 0))
         {
@@ -243,58 +281,46 @@ internal sealed class Faults(World world)
             return NotShown;
         }
 
-        string safe = Path.Combine(world.Folder, $"newest-{plan.Number}");
         for (int shard = 0; shard < app.Partitions; shard++)
         {
             Folders.Copy(newest[shard].Folder, Path.Combine(safe, Path.GetFileName(newest[shard].Folder)));
         }
 
-        await CleanupAsync(app.Changelog, "compact,delete");
-        List<DeleteRecordsResult> starts = await world.Admin.DeleteRecordsAsync(newest.Select((one, shard) => new TopicPartitionOffset(app.Changelog, shard, one.Position)));
-        await CleanupAsync(app.Changelog, "compact");
-        app.IsTruncated = true;
-        List<string> shown = [];
-        if (starts.All(start => start.Offset == newest[start.Partition.Value].Position))
-        {
-            shown.Add("log starts moved up");
-        }
-
-        HostInstance without = app.Instances[plan.Variant % app.Instances.Count];
+        bool moved = await DeleteBelowAsync(app, [.. newest.Select(one => one.Position)]);
+        app.NeedsFolders = app.NeedsSnapshots = true;
         without.DeleteFolder();
         without.Start(willRefuse: true);
-        int? code = await without.ExitAsync(TimeSpan.FromSeconds(40) + Session(without));
-        if (code is null)
+        int? code = await without.ExitAsync(TimeSpan.FromSeconds(60) + Session(without));
+        string lastWords = without.Current!.LastWords;
+        bool refused = code == (int)ExitCode.State && lastWords.Contains("is lost", StringComparison.Ordinal);
+        if (!refused)
         {
+            world.Say($"an instance without its folder ended with {code}: {lastWords}");
             await without.KillAsync();
-        }
-        else if (code == (int)ExitCode.State && without.Current!.LastWords.Contains("is lost", StringComparison.Ordinal))
-        {
-            shown.Add("an instance without its folder refused");
-        }
-        else
-        {
-            world.Say($"#{plan.Number}: an instance without its folder ended with {code}: {without.Current!.LastWords}");
         }
 
         foreach (HostInstance instance in app.Instances)
         {
-            instance.FolderTouched.Add(DateTime.UtcNow);
-            instance.IsCorrupted = false;
+            instance.DeleteFolder();
             for (int shard = 0; shard < app.Partitions; shard++)
             {
-                string to = Path.Combine(instance.AppFolder, Path.GetFileName(newest[shard].Folder));
-                if (Directory.Exists(to))
-                {
-                    Directory.Delete(to, recursive: true);
-                }
-
-                Folders.Copy(Path.Combine(safe, Path.GetFileName(to)), to);
+                string name = Path.GetFileName(newest[shard].Folder);
+                Folders.Copy(Path.Combine(safe, name), Path.Combine(instance.AppFolder, name));
             }
         }
 
         Directory.Delete(safe, recursive: true);
         StartAll(app);
-        return shown;
+        return moved && refused ? ["log starts moved up to the folders; an instance without its folder refused"] : NotShown;
+    }
+
+    /// <summary>True when the broker says that the partitions begin there now. A compacted topic allows it only for as long as it is said to be deleted from, too.</summary>
+    private async Task<bool> DeleteBelowAsync(Application app, long[] positions)
+    {
+        await CleanupAsync(app.Changelog, "compact,delete");
+        List<DeleteRecordsResult> starts = await world.Admin.DeleteRecordsAsync(positions.Select((position, shard) => new TopicPartitionOffset(app.Changelog, shard, position)));
+        await CleanupAsync(app.Changelog, "compact");
+        return starts.All(start => start.Offset == positions[start.Partition.Value]);
     }
 
     private static void StartAll(Application app)
@@ -306,7 +332,7 @@ internal sealed class Faults(World world)
     }
 
     private (string Folder, long Position) Newest(Application app, int shard) => app.Instances
-        .Where(instance => !instance.IsCorrupted)
+        .Where(instance => !instance.IsDamaged)
         .Select(instance => Path.Combine(instance.AppFolder, $"shard-{shard}"))
         .Where(Directory.Exists)
         .Select(folder => (folder, Folders.Position(folder, Path.Combine(world.Folder, "look"))))
@@ -321,6 +347,53 @@ internal sealed class Faults(World world)
             new ConfigEntry { Name = "retention.ms", Value = "-1", IncrementalOperation = AlterConfigOpType.Set },
         ],
     });
+
+    /// <summary>The snapshot store is not there for a while, and an instance that has lost its folder begins meanwhile.</summary>
+    private async Task<IReadOnlyList<string>> SnapshotsAwayAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        Application app = instance.App;
+        using IDisposable held = await HoldAsync([instance], []);
+        DateTime at = DateTime.UtcNow;
+        string away = app.Snapshots + "-away";
+        Directory.Move(app.Snapshots!, away);
+        try
+        {
+            await instance.KillAsync();
+            instance.DeleteFolder();
+            instance.Start();
+            await Wait(plan.Seconds);
+        }
+        finally
+        {
+            Directory.Move(away, app.Snapshots!);
+        }
+
+        bool said = app.Instances.Exists(one => one.Lines.Any(line => line.At >= at && line.Id is 309 or 352));
+        return Shown("store gone, then back", said, "told in a log");
+    }
+
+    /// <summary>One byte of an object in the snapshot store is changed, and an instance that has lost its folder begins after it.</summary>
+    private async Task<IReadOnlyList<string>> DamageSnapshotAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        Application app = instance.App;
+        using IDisposable held = await HoldAsync([instance], [instance], withBroker: true);
+        string[] files = [.. Directory.EnumerateFiles(app.Snapshots!, "*", SearchOption.AllDirectories).Where(file => !file.Contains('~', StringComparison.Ordinal)).Order()];
+        if (app.NeedsSnapshots || files.Length == 0)
+        {
+            return NotShown;
+        }
+
+        DateTime at = DateTime.UtcNow;
+        await Folders.DamageAsync(files[plan.Variant % files.Length], plan.Variant);
+        app.HasDamagedSnapshots = true;
+        await instance.KillAsync();
+        instance.DeleteFolder();
+        instance.Start();
+        await world.WorksAsync(instance, CalmLimit);
+        return Shown("a byte changed", app.Instances.Exists(one => one.Lines.Any(line => line.At >= at && line.Id == 310)), "noticed");
+    }
 
     /// <summary>A producer that is none of the application's writes into its changelog and aborts; an instance begins anew meanwhile.</summary>
     private async Task<IReadOnlyList<string>> StrangeTransactionAsync(PlannedFault plan)
@@ -375,7 +448,7 @@ internal sealed class Faults(World world)
         Relay relay = world.Relays[instance];
         int before = relay.Cuts;
         relay.Arm(moment);
-        for (int i = 0; i < 600 && relay.Cuts == before; i++)
+        for (int i = 0; i < 300 && relay.Cuts == before; i++)
         {
             await Task.Delay(100, world.Stop);
         }
@@ -476,6 +549,12 @@ internal sealed class Faults(World world)
             {
                 await wanted.WaitAsync(world.Stop);
                 held.Locks.Push(wanted);
+            }
+
+            // The supervisor cannot, while they are held.
+            foreach (HostInstance instance in processes)
+            {
+                world.Revive(instance);
             }
 
             return held;

@@ -17,6 +17,14 @@ internal static class Folders
         }
     }
 
+    /// <summary>Changes one byte of a file.</summary>
+    public static async Task DamageAsync(string file, int variant)
+    {
+        byte[] bytes = await File.ReadAllBytesAsync(file);
+        bytes[(int)(variant * 7919L % bytes.Length)] ^= 0x55;
+        await File.WriteAllBytesAsync(file, bytes);
+    }
+
     /// <summary>Opens a copy of a shard's folder, for to open one is to change it.</summary>
     public static T Look<T>(string shardFolder, string scratch, Func<ShardStore, T> look)
     {

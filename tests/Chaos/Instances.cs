@@ -33,10 +33,19 @@ internal sealed class Application
     /// <summary>All topics that its transactions write to.</summary>
     public IEnumerable<string> Written => Repartition is null ? [Output, Changelog, InternalTopics.Shards(Id)] : [Output, Changelog, InternalTopics.Shards(Id), Repartition];
 
-    /// <summary>From then on a folder that is lost cannot be made anew from the changelog.</summary>
-    public bool IsTruncated { get; set; }
+    /// <summary>The folder of its snapshots; null when it takes none.</summary>
+    public string? Snapshots { get; init; }
 
-    public override string ToString() => $"{Flow} ({(Guarantee == Guarantee.ExactlyOnce ? "exactly-once" : "at-least-once")}, {Protocol})";
+    /// <summary>The changelog does not begin at 0 any more, and there are no snapshots: a folder that is lost is lost.</summary>
+    public bool NeedsFolders { get; set; }
+
+    /// <summary>The changelog does not begin at 0 any more: a snapshot that is lost may be lost.</summary>
+    public bool NeedsSnapshots { get; set; }
+
+    /// <summary>A byte of an object in its snapshot store was changed.</summary>
+    public bool HasDamagedSnapshots { get; set; }
+
+    public override string ToString() => $"{Flow} ({(Guarantee == Guarantee.ExactlyOnce ? "exactly-once" : "at-least-once")}, {Protocol}{(Snapshots is null ? "" : ", snapshots")})";
 }
 
 /// <summary>How one instance is set up.</summary>
@@ -119,8 +128,14 @@ internal sealed partial class HostInstance : IDisposable
     /// <summary>Held by a fault of its connections.</summary>
     public SemaphoreSlim NetworkLock { get; } = new(1);
 
-    /// <summary>A byte of its folder was changed, and it has not complained yet.</summary>
-    public bool IsCorrupted { get; set; }
+    /// <summary>The times at which a byte of its folder was changed.</summary>
+    public List<DateTime> DamagedAt { get; } = [];
+
+    /// <summary>The last time at which its folder was replaced by a good one.</summary>
+    public DateTime HealedAt { get; set; }
+
+    /// <summary>Its folder is damaged, and it has not noticed yet.</summary>
+    public bool IsDamaged => DamagedAt.Exists(at => at > HealedAt && !Lines.Any(line => line.Id == 306 && line.At > at));
 
     /// <summary>The times at which its folder was replaced by something older, deleted or damaged: positions may go back there.</summary>
     public List<DateTime> FolderTouched { get; } = [];
@@ -188,6 +203,11 @@ internal sealed partial class HostInstance : IDisposable
             "--workers", Tuning.Workers.ToString(CultureInfo.InvariantCulture),
             "--log-level", "information",
         ];
+        if (App.Snapshots is not null)
+        {
+            arguments.AddRange(["--snapshots", App.Snapshots, "--snapshot-interval", "10s", "--snapshots-kept", "2"]);
+        }
+
         if (Tuning.HasOwnId)
         {
             arguments.AddRange(["--instance-id", Name]);
@@ -346,6 +366,7 @@ internal sealed partial class HostInstance : IDisposable
     public void DeleteFolder()
     {
         FolderTouched.Add(DateTime.UtcNow);
+        HealedAt = DateTime.UtcNow;
         if (Directory.Exists(StateDir))
         {
             Directory.Delete(StateDir, recursive: true);

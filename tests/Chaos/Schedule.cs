@@ -21,6 +21,9 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
     /// <summary>Loses a folder, which a truncated changelog does not make anew.</summary>
     public bool LosesFolder { get; init; }
 
+    /// <summary>Loses snapshots, which an application has that takes some and whose changelog is whole.</summary>
+    public bool LosesSnapshots { get; init; }
+
     public bool NeedsProxies { get; init; }
 
     public bool NeedsOwnBroker { get; init; }

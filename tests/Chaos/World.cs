@@ -26,6 +26,8 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     /// <summary>How long after a broker or a connection is back an instance may still end because of it.</summary>
     private static readonly TimeSpan Aftermath = TimeSpan.FromSeconds(60);
 
+    private const int Terminated = 143;
+
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly Lock _gate = new();
     private readonly List<Trouble> _troubles = [];
@@ -98,6 +100,12 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
         DateTime asked = DateTime.UtcNow;
         int? code = await instance.TerminateAsync(TimeSpan.FromSeconds(45));
         DateTime ended = DateTime.UtcNow;
+        if (code == Terminated && !instance.Lines.Any(line => line.Life == life.Number))
+        {
+            // It had not come to the point where it listens to signals, nor begun anything.
+            code = 0;
+        }
+
         OrderlyEnd end = new(instance, life.Number, asked, ended - asked, code, InTrouble(instance, asked, ended), shards);
         lock (_gate)
         {
@@ -119,7 +127,7 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
                 {
                     try
                     {
-                        Restart(instance, life);
+                        Revive(instance);
                     }
                     finally
                     {
@@ -152,21 +160,17 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
         return false;
     }
 
-    private void Restart(HostInstance instance, Life life)
+    /// <summary>Starts an instance again that has ended by itself, and notes that it did; one that runs is left alone.</summary>
+    public void Revive(HostInstance instance)
     {
-        if (instance.Current != life)
+        Life life = instance.Current!;
+        if (life.Ended is null || life.IsMeantToEnd)
         {
             return;
         }
 
         string? excuse = null;
-        if (life.ExitCode == (int)ExitCode.State && instance.IsCorrupted)
-        {
-            excuse = "its folder was damaged; the folder is removed";
-            instance.DeleteFolder();
-            instance.IsCorrupted = false;
-        }
-        else if (life.ExitCode == (int)ExitCode.Broker && InTrouble(instance, life.Started, life.Ended!.Value))
+        if (life.ExitCode == (int)ExitCode.Broker && InTrouble(instance, life.Started, life.Ended!.Value))
         {
             excuse = "the broker could not be reached";
         }
@@ -183,6 +187,24 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
 
         Say($"{instance} has ended with {life.ExitCode} ({excuse ?? "NOT EXPECTED"}): {life.LastWords}");
         instance.Start();
+    }
+
+    /// <summary>True when an instance has committed something from now on, within the limit.</summary>
+    public async Task<bool> WorksAsync(HostInstance instance, TimeSpan limit)
+    {
+        DateTime since = DateTime.UtcNow;
+        while (DateTime.UtcNow - since < limit)
+        {
+            Revive(instance);
+            if (Watch.HasCommitted(instance, since))
+            {
+                return true;
+            }
+
+            await Task.Delay(200, Stop);
+        }
+
+        return false;
     }
 
     private List<T> Copy<T>(List<T> list)
