@@ -10,8 +10,9 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
 
     /// <exception cref="UsageException">The user made a mistake.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
-    public async Task RunAsync(ParseResult parsed, HostOptions host, bool report)
+    public async Task RunAsync(ParseResult parsed, HostOptions host, bool report, LogLevel level = LogLevel.Warning)
     {
+        log.Level = level;
         StreamOptions options = host.Stream with { AppId = host.Stream.AppId ?? flow.AppId(new FlowArguments(parsed, host.Stream)), Snapshots = host.Snapshots.Open(stores) };
         FlowArguments arguments = new(parsed, options);
         Dataflow dataflow = flow.Build(arguments);
@@ -44,7 +45,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         }
     }
 
-    /// <inheritdoc cref="RunAsync(ParseResult, HostOptions, bool)"/>
+    /// <inheritdoc cref="RunAsync(ParseResult, HostOptions, bool, LogLevel)"/>
     public async Task LoadAsync(ILoadableFlow loadable, ParseResult parsed, HostOptions host)
     {
         Broker broker = BrokerCalls.Open(host, logging);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Hosting;
 
@@ -14,12 +15,13 @@ internal sealed class HostCommands
     private readonly TextWriter _errors;
     private readonly StateCommands _state;
     private readonly ResetCommand _reset;
+    private readonly SnapshotCommands _snapshots;
     private readonly RootCommand _root = new();
     private readonly Command _run = new("run", "Run a flow until it is stopped, or with --until-end to the end of its inputs.");
     private readonly Command _load = new("load", "Load the data that a flow works on into its input topics.");
     private readonly Command _describe = new("describe", "Show the steps, topics and states of a flow.");
 
-    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, ResetCommand reset, TextWriter output, TextWriter errors)
+    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, ResetCommand reset, SnapshotCommands snapshots, TextWriter output, TextWriter errors)
     {
         _flows = flows;
         _runner = runner;
@@ -27,6 +29,7 @@ internal sealed class HostCommands
         _errors = errors;
         _state = new StateCommands(output, errors);
         _reset = reset;
+        _snapshots = snapshots;
         _root.Description = $"Stateful streams with the state kept in a folder. Without arguments: run {flows[0].Id}.";
         foreach (IFlow flow in flows)
         {
@@ -41,11 +44,12 @@ internal sealed class HostCommands
 
         _root.Subcommands.Add(_describe);
         _root.Subcommands.Add(_state.Group);
+        _root.Subcommands.Add(_snapshots.Group);
         _root.Subcommands.Add(_reset.Group);
     }
 
     /// <summary>The commands whose next word is a flow.</summary>
-    private IEnumerable<Command> Verbs => _root.Subcommands.SelectMany(command => command == _state.Group ? command.Subcommands : [command]);
+    private IEnumerable<Command> Verbs => _root.Subcommands.SelectMany(command => command == _state.Group || command == _snapshots.Group ? command.Subcommands : [command]);
 
     /// <exception cref="UsageException">The command line or the configuration is wrong.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
@@ -64,6 +68,7 @@ internal sealed class HostCommands
     {
         HostSettings settings = new();
         Option<string?> report = CommandOptions.Choice("--report", "FORMAT", "end the output with one line of figures: json", "json");
+        Option<string?> level = CommandOptions.Choice("--log-level", "LEVEL", "what to log to standard error: debug, information, warning (the default) or error", "debug", "information", "warning", "error");
         Option<string?> format = CommandOptions.Choice("--format", "FORMAT", "text (the default), json or mermaid", "text", "json", "mermaid");
         Command run = new(flow.Id, flow.Summary);
         Command describe = new(flow.Id, flow.Summary) { format };
@@ -74,15 +79,17 @@ internal sealed class HostCommands
         }
 
         run.Options.Add(report);
+        run.Options.Add(level);
         run.SetAction(async (parsed, _) =>
         {
-            await _runner(flow).RunAsync(parsed, settings.Read(parsed), parsed.GetValue(report) is not null);
+            await _runner(flow).RunAsync(parsed, settings.Read(parsed), parsed.GetValue(report) is not null, Enum.Parse<LogLevel>(parsed.GetValue(level) ?? nameof(LogLevel.Warning), ignoreCase: true));
             return (int)ExitCode.Ok;
         });
         describe.SetAction(parsed => _output.Write(Describe(flow, new FlowArguments(parsed, settings.Read(parsed).Stream), parsed.GetValue(format))));
         _run.Subcommands.Add(run);
         _describe.Subcommands.Add(describe);
         _state.Add(flow);
+        _snapshots.Add(flow);
         _reset.Add(flow);
         if (flow is ILoadableFlow loadable)
         {

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace KStreamSharp.Hosting;
 
 /// <summary>
-/// Writes warnings and errors to standard error, a line each; can hold them back for a while. What was said within the last
+/// Writes what is as important as <see cref="Level"/> to standard error, a line each; can hold it back for a while. What was said within the last
 /// ten seconds is not said again: a broker that is away is found away many times a second.
 /// </summary>
 internal sealed class HostLog(TextWriter errors, TimeProvider time) : ILoggerProvider, ILogger
@@ -17,12 +17,15 @@ internal sealed class HostLog(TextWriter errors, TimeProvider time) : ILoggerPro
     private readonly Dictionary<string, DateTimeOffset> _said = [];
     private Queue<string>? _held;
 
+    /// <summary>The least important lines that are written.</summary>
+    public LogLevel Level { get; set; } = LogLevel.Warning;
+
     public ILogger CreateLogger(string categoryName) => this;
 
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull => null;
 
-    public bool IsEnabled(LogLevel logLevel) => logLevel is >= LogLevel.Warning and < LogLevel.None;
+    public bool IsEnabled(LogLevel logLevel) => logLevel >= Level && logLevel < LogLevel.None;
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {

@@ -40,6 +40,8 @@ internal sealed partial class HostSettings
         new("--shards", "Shards", "N", "shards of a new application (default: partitions of the inputs; 4 for new topics)", (options, text) => options with { Shards = Number<int>(text) }),
         new("--commit-interval", "CommitInterval", "TIME", "how often to commit, for example 100ms or 2s (default: 100ms)", (options, text) => options with { CommitInterval = Time(text) }),
         new("--guarantee", "Guarantee", "GUARANTEE", "what holds for outputs after a failure: exactly-once (the default) or at-least-once", (options, text) => options with { Guarantee = ParseGuarantee(text) }),
+        new("--transaction-timeout", "TransactionTimeout", "TIME", "when the broker ends a transaction that an instance left open (default: 10s)", (options, text) => options with { TransactionTimeout = Time(text) }),
+        new("--session-timeout", "SessionTimeout", "TIME", "when the group gives up an instance that it does not hear from (default: 15s; the consumer protocol has its own)", (options, text) => options with { SessionTimeout = Time(text) }),
         new("--stall-timeout", "StallTimeout", "TIME", "how long a step may take before the process gives up (default: 5m)", (options, text) => options with { StallTimeout = Time(text) }),
         new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number<long>(text) }),
         new("--snapshots", "Snapshots:Store", "STORE", "where snapshots of the state are kept: a folder that all instances share, or a URI that the host knows (default: none are taken)", (snapshots, text) => snapshots with { Store = text }),
@@ -70,6 +72,13 @@ internal sealed partial class HostSettings
 
     /// <summary>Those that say where an application keeps what it keeps.</summary>
     public IEnumerable<Option> ResetOptions => [.. LoadOptions.Except([_set]), _options.First(option => option.Key.Key == nameof(StreamOptions.AppId)).Value, _set];
+
+    /// <summary>Those that say where the broker and the snapshots are.</summary>
+    public IEnumerable<Option> SnapshotOptions =>
+    [
+        .. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir) or nameof(StreamOptions.AppId) or "Snapshots:Store").Select(option => option.Value),
+        _set,
+    ];
 
     /// <summary>Those that say where the local state is.</summary>
     public IEnumerable<Option> StateOptions => _options.Where(option => option.Key.Key is nameof(StreamOptions.StateDir) or nameof(StreamOptions.AppId)).Select(option => option.Value);

@@ -10,11 +10,11 @@ public sealed class KStreamHostBuilder
     private readonly Dictionary<string, Func<Uri, ISnapshotStore>> _stores = new(StringComparer.OrdinalIgnoreCase);
 
     internal KStreamHostBuilder(HostLog log) =>
-        Services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Warning).AddProvider(log));
+        Services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace).AddFilter(log.IsEnabled).AddProvider(log));
 
     /// <summary>
     /// Services for flow classes. User code runs on several workers at once, so what it captures must be thread-safe. Logging
-    /// is there: warnings and errors, a line each, to standard error.
+    /// is there: warnings and errors, or what <c>--log-level</c> says, a line each, to standard error.
     /// </summary>
     public IServiceCollection Services { get; } = new ServiceCollection();
 

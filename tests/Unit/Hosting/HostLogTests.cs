@@ -26,6 +26,17 @@ public class HostLogTests
     }
 
     [Fact]
+    public void TheLevelSaysWhatIsWritten()
+    {
+        StringWriter errors = new();
+        using HostLog log = new(errors, TimeProvider.System) { Level = LogLevel.Information };
+        log.LogDebug("hidden");
+        log.LogInformation("shown");
+        Assert.EndsWith("information [0] shown", errors.ToString().TrimEnd(), StringComparison.Ordinal);
+        Assert.Single(errors.ToString().TrimEnd().Split('\n'));
+    }
+
+    [Fact]
     public void WhatWasJustSaidIsNotSaidAgain()
     {
         StringWriter errors = new();

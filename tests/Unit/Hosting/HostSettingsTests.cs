@@ -15,6 +15,13 @@ public class HostSettingsTests
     public void TimesTakeTheirUnit(string text, int milliseconds) =>
         Assert.Equal(TimeSpan.FromMilliseconds(milliseconds), Read(["--commit-interval", text]).CommitInterval);
 
+    [Fact]
+    public void TheTimeOutsOfBrokerAndGroupAreOptions()
+    {
+        StreamOptions options = Read(["--session-timeout", "6s", "--transaction-timeout", "4s"]);
+        Assert.Equal((6, 4), (options.SessionTimeout.TotalSeconds, options.TransactionTimeout.TotalSeconds));
+    }
+
     [Theory]
     [InlineData("2m", 2)]
     [InlineData("1h", 60)]

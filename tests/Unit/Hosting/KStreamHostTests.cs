@@ -22,6 +22,7 @@ public sealed class KStreamHostTests : IDisposable
     [InlineData("walk", "There is no command 'walk'. There are: run FLOW, describe FLOW, state list FLOW [STEP], state get FLOW STEP KEY, reset FLOW; flows: words, other. See --help.")]
     [InlineData("run words more", "run words takes options only; 'more' is none.")]
     [InlineData("run words --report xml", "--report 'xml': json is needed.")]
+    [InlineData("run words --log-level loud", "--log-level 'loud': debug or information or warning or error is needed.")]
     [InlineData("describe words --format png", "--format 'png': text or json or mermaid is needed.")]
     [InlineData("run words --workers none", "--workers 'none': a whole number is needed.")]
     public async Task AMistakeIsToldInOneLineWithWhatThereIs(string line, string message)
@@ -142,6 +143,15 @@ public sealed class KStreamHostTests : IDisposable
         Assert.Equal(0, code);
         Assert.Contains("greeting", _output.ToString(), StringComparison.Ordinal);
         Assert.EndsWith("warning [0] built", _errors.ToString().TrimEnd(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(new string[0], false)]
+    [InlineData(new[] { "--log-level", "information" }, true)]
+    public async Task TheLogTellsTheLifeOfTheInstanceWhenAskedTo(string[] more, bool told)
+    {
+        Assert.Equal(0, await RunWords(more));
+        Assert.Equal(told, _errors.ToString().Contains("information [100] Instance ", StringComparison.Ordinal));
     }
 
     [Fact]

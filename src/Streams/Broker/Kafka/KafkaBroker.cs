@@ -14,6 +14,9 @@ public sealed class KafkaBroker : Broker, IDisposable
 {
     private static readonly TimeSpan PropagationTurn = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>How long brokers may take to make the partitions of a new topic.</summary>
+    private static readonly TimeSpan LeadersTime = TimeSpan.FromSeconds(30);
+
     /// <summary>How long positions are asked for before the caller gets its turn back.</summary>
     private static readonly TimeSpan PositionsTime = TimeSpan.FromSeconds(1);
 
@@ -283,9 +286,9 @@ public sealed class KafkaBroker : Broker, IDisposable
     {
         for (long began = Stopwatch.GetTimestamp(); !condition();)
         {
-            if (Stopwatch.GetElapsedTime(began) > Patience)
+            if (Stopwatch.GetElapsedTime(began) > LeadersTime)
             {
-                throw new BrokerException(Consequence.Stop, $"{not} after {Patience.TotalSeconds:0} s. Look at the brokers.");
+                throw new BrokerException(Consequence.Stop, $"{not} after {LeadersTime.TotalSeconds:0} s. Look at the brokers.");
             }
 
             Thread.Sleep(PropagationTurn);
@@ -315,7 +318,10 @@ public sealed class KafkaBroker : Broker, IDisposable
                     ListOffsetsResult result = await admin.ListOffsetsAsync(
                         [new() { TopicPartition = Client(partition), OffsetSpec = spec }],
                         new ListOffsetsOptions { IsolationLevel = isolation, RequestTimeout = Patience }).ConfigureAwait(false);
-                    return result.ResultInfos[0].TopicPartitionOffsetError.Offset.Value;
+
+                    // When the connection is lost while it waits, the client has no error, and no offset either.
+                    long offset = result.ResultInfos[0].TopicPartitionOffsetError.Offset.Value;
+                    return offset >= 0 ? offset : throw new KafkaException(new Error(ErrorCode.Local_Transport, "The connection was lost before the answer"));
                 }
                 catch (ListOffsetsException error)
                 {

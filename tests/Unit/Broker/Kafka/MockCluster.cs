@@ -55,6 +55,7 @@ internal sealed partial class MockCluster : IDisposable
     internal enum Request : short
     {
         Produce = 0,
+        ListOffsets = 2,
         InitProducerId = 22,
         AddPartitionsToTxn = 24,
         AddOffsetsToTxn = 25,

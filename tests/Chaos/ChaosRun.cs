@@ -1,0 +1,392 @@
+using System.Diagnostics;
+using System.Globalization;
+using Confluent.Kafka;
+using Confluent.Kafka.Admin;
+
+namespace KStreamSharp.Tests.Chaos;
+
+/// <summary>What a run is asked for.</summary>
+internal sealed record ChaosOptions
+{
+    /// <summary>A broker that is there; null to start one.</summary>
+    public string? Kafka { get; init; }
+
+    public int Seed { get; init; } = 1;
+
+    /// <summary>How long faults come; starting, coming to rest and checking take some minutes more.</summary>
+    public TimeSpan Length { get; init; } = TimeSpan.FromMinutes(3);
+
+    /// <summary>Null for both: an application with each.</summary>
+    public Guarantee? Guarantee { get; init; }
+
+    /// <summary>The binary toxiproxy-server; null to look for it.</summary>
+    public string? Toxiproxy { get; init; }
+
+    /// <summary>Only these faults; null for all.</summary>
+    public IReadOnlyList<string>? Kinds { get; init; }
+}
+
+/// <summary>One run: start everything, let the faults come, let it come to rest, end it, check.</summary>
+internal sealed class ChaosRun : IAsyncDisposable
+{
+    private const int Partitions = 4;
+
+    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(150);
+    private static readonly TimeSpan RestLimit = TimeSpan.FromSeconds(180);
+
+    private readonly ChaosOptions _options;
+    private readonly string _folder;
+    private readonly CancellationToken _stop;
+    private readonly string _name = $"chaos-{Guid.NewGuid().ToString("N")[..8]}";
+    private readonly Stack<IAsyncDisposable> _open = [];
+    private bool _keep;
+
+    private ChaosRun(ChaosOptions options, CancellationToken stop)
+    {
+        _options = options;
+        _stop = stop;
+        _folder = Directory.CreateTempSubdirectory("kstream-chaos-").FullName;
+    }
+
+    /// <summary>True when nothing was breached.</summary>
+    public static async Task<bool> RunAsync(ChaosOptions options, CancellationToken stop)
+    {
+        await using ChaosRun run = new(options, stop);
+        return await run.RunAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        while (_open.TryPop(out IAsyncDisposable? opened))
+        {
+            await opened.DisposeAsync();
+        }
+
+        if (_keep)
+        {
+            foreach (string other in Directory.EnumerateDirectories(_folder).Where(folder => Path.GetFileName(folder) == "look"))
+            {
+                Directory.Delete(other, recursive: true);
+            }
+
+            Console.WriteLine($"Logs and state folders are kept in {_folder}");
+        }
+        else
+        {
+            Directory.Delete(_folder, recursive: true);
+        }
+    }
+
+    private async Task<bool> RunAsync()
+    {
+        OwnBroker? broker = _options.Kafka is null ? Own(await OwnBroker.StartAsync()) : null;
+        string address = _options.Kafka ?? broker!.Address;
+        Toxiproxy? toxiproxy = Toxiproxy.Find(_options.Toxiproxy) is { } binary ? Own(await Toxiproxy.StartAsync(binary, _stop)) : null;
+        List<FaultKind> kinds = [.. Faults.All.Where(kind => WhyLeftOut(kind) is null)];
+        IReadOnlyList<PlannedFault> schedule = Schedule.Draw(_options.Seed, _options.Length, kinds);
+        Application[] applications = [.. Applications()];
+        foreach (HostInstance instance in applications.SelectMany(app => app.Instances))
+        {
+            Own(instance);
+        }
+
+        World world = new(address, _folder, applications, _stop)
+        {
+            Admin = Own(Clients.Admin(address)),
+            Watch = Own(new Watch(address, applications)),
+            Broker = broker,
+            Toxiproxy = toxiproxy,
+        };
+        return await RunAsync(world, schedule, WhyLeftOut);
+
+        string? WhyLeftOut(FaultKind kind) => _options.Kinds is { } only && !only.Contains(kind.Name) ? "not asked for"
+            : kind.NeedsProxies && toxiproxy is null ? "left out: there is no toxiproxy-server (--toxiproxy, KSTREAM_TOXIPROXY, PATH)"
+            : kind.NeedsOwnBroker && broker is null ? "left out: the broker is not this program's own"
+            : null;
+    }
+
+    private async Task<bool> RunAsync(World world, IReadOnlyList<PlannedFault> schedule, Func<FaultKind, string?> whyLeftOut)
+    {
+        if (!await world.AnswersAsync(StartLimit))
+        {
+            throw new InvalidOperationException($"no broker answers at {world.Address}");
+        }
+
+        world.ConsumerSession = await ConsumerSessionAsync(world);
+        Say($"Seed {_options.Seed}, {_options.Length.TotalMinutes:0.##} minutes of faults. Broker {(world.Broker is null ? "given" : "of its own")} at {world.Address}.");
+        foreach (PlannedFault fault in schedule)
+        {
+            Console.WriteLine($"  {fault}");
+        }
+
+        await ConnectAsync(world);
+        string input = world.Applications[0].Input;
+        await world.Admin.CreateTopicsAsync([new TopicSpecification { Name = input, NumPartitions = Partitions, ReplicationFactor = -1, Configs = new() { ["retention.ms"] = "-1" } }]);
+        if (world.Broker is null)
+        {
+            Own(new Leftovers(world, input));
+        }
+
+        using Load load = new(world.Address, input, _options.Seed);
+        load.Start();
+        foreach (HostInstance instance in world.Instances)
+        {
+            Console.WriteLine($"  {instance}: {instance.App}, commits every {instance.Tuning.CommitInterval.TotalMilliseconds:0} ms, transaction {instance.Tuning.TransactionTimeout.TotalSeconds:0.0} s, session {world.Session(instance).TotalSeconds:0.0} s, {(instance.Tuning.HasOwnId ? "own id" : "made id")}, {instance.Tuning.Workers} workers");
+            instance.Start();
+        }
+
+        using CancellationTokenSource tending = new();
+        Task tended = world.TendAsync(tending.Token);
+        await CompactSoonAsync(world);
+        world.Watch.Start();
+        DateTime began = DateTime.UtcNow;
+        await UntilAsync(StartLimit, () => world.Instances.All(instance => world.Watch.HasCommitted(instance, began)), "not every instance has begun to work");
+        Say("All instances work; the faults begin.");
+
+        IReadOnlyList<FiredFault> fired = await FireAsync(world, schedule);
+        Checker checker = new(world);
+        using IDisposable closing = checker;
+        await ComeToRestAsync(world, load, checker);
+        await tending.CancelAsync();
+        await tended;
+        Say("The orderly end of all.");
+        await Task.WhenAll(world.Instances.Where(instance => instance.IsUp).Select(world.TerminateAsync));
+        Say("Checking.");
+        checker.CheckTopics(load.Written);
+        checker.CheckLogs();
+        foreach (IGrouping<FaultKind, FiredFault> kind in fired.GroupBy(one => one.Plan.Kind))
+        {
+            checker.Fired.Require(kind.Any(one => one.Evidence.Count > 0), () => $"{kind.Key.Name} was planned {kind.Count()} times, and never seen");
+        }
+
+        Report.Faults(Faults.All, fired, whyLeftOut);
+        Report.Invariants(checker.All);
+        _keep = checker.All.Any(invariant => invariant.Breaches.Count > 0);
+        return !_keep;
+
+        void Say(string text) => world.Say(text);
+    }
+
+    /// <summary>The applications: counting, and a second flow; each guarantee that is asked for, and each group protocol.</summary>
+    private IEnumerable<Application> Applications()
+    {
+        Random random = new(_options.Seed);
+        bool rekeys = random.Next(2) == 0;
+        bool classicFirst = random.Next(2) == 0;
+        bool snapshotsFirst = random.Next(2) == 0;
+        (string Flow, Guarantee Guarantee, int Instances)[] wanted = _options.Guarantee is { } one
+            ? [("count", one, 3), (rekeys ? "rekey-count" : "copy", one, 2)]
+            : [("count", Guarantee.ExactlyOnce, 2), ("count", Guarantee.AtLeastOnce, 2), (rekeys ? "rekey-count" : "copy", (Guarantee)random.Next(2), 2)];
+        for (int i = 0; i < wanted.Length; i++)
+        {
+            Application app = new()
+            {
+                Id = $"{_name}-{wanted[i].Flow}-{i}",
+                Flow = wanted[i].Flow,
+                Guarantee = wanted[i].Guarantee,
+                Protocol = classicFirst == (i % 2 == 0) ? "classic" : "consumer",
+                Input = $"{_name}-in",
+                Partitions = Partitions,
+                Snapshots = snapshotsFirst == (i % 2 == 0) ? Directory.CreateDirectory(Path.Combine(_folder, $"snapshots-{i}")).FullName : null,
+            };
+            for (int slot = 0; slot < wanted[i].Instances; slot++)
+            {
+                // The shortest and the longest commits are always there; between them by chance.
+                double commit = slot switch { 0 => 0.05, 1 => 5, _ => 0.05 * Math.Pow(100, random.NextDouble()) };
+                Tuning tuning = new(
+                    TimeSpan.FromSeconds(commit),
+                    TimeSpan.FromSeconds(Math.Max(commit * 3.01, 3 + random.NextDouble() * 7)),
+                    TimeSpan.FromSeconds(6 + random.NextDouble() * 4),
+                    HasOwnId: random.Next(2) == 0,
+                    Workers: random.Next(1, 3));
+                app.Instances.Add(new HostInstance(app, slot, tuning, _folder));
+            }
+
+            yield return app;
+        }
+    }
+
+    /// <summary>What the broker has for members of the consumer protocol; older ones do not know it.</summary>
+    private static async Task<TimeSpan> ConsumerSessionAsync(World world)
+    {
+        int broker = world.Admin.GetMetadata(TimeSpan.FromSeconds(10)).Brokers[0].BrokerId;
+        List<DescribeConfigsResult> configs = await world.Admin.DescribeConfigsAsync([new ConfigResource { Type = ResourceType.Broker, Name = broker.ToString(CultureInfo.InvariantCulture) }]);
+        return configs[0].Entries.TryGetValue("group.consumer.session.timeout.ms", out ConfigEntryResult? entry)
+            ? TimeSpan.FromMilliseconds(long.Parse(entry.Value, CultureInfo.InvariantCulture))
+            : world.ConsumerSession;
+    }
+
+    /// <summary>A way from every instance to every broker, which faults can spoil.</summary>
+    private async Task ConnectAsync(World world)
+    {
+        foreach (HostInstance instance in world.Instances)
+        {
+            Relay relay = Own(new Relay());
+            world.Relays[instance] = relay;
+            world.Proxies[instance] = [];
+            List<int> ports = [];
+            foreach (BrokerMetadata broker in world.Admin.GetMetadata(TimeSpan.FromSeconds(10)).Brokers)
+            {
+                int port = relay.Listen(broker.Host, broker.Port);
+                if (world.Toxiproxy is { } toxiproxy)
+                {
+                    string proxy = $"{instance}-{broker.BrokerId}";
+                    port = await toxiproxy.AddAsync(proxy, port, _stop);
+                    world.Proxies[instance].Add(proxy);
+                }
+
+                relay.Advertise(broker.Host, broker.Port, port);
+                ports.Add(port);
+            }
+
+            instance.Address = string.Join(',', ports.Select(port => $"127.0.0.1:{port}"));
+        }
+    }
+
+    /// <summary>Changelogs are compacted within the run, so that restores read what compaction leaves.</summary>
+    private async Task CompactSoonAsync(World world)
+    {
+        foreach (Application app in world.Applications)
+        {
+            // By the list of all topics: to ask for one may create it.
+            await UntilAsync(StartLimit, () => world.Admin.GetMetadata(TimeSpan.FromSeconds(10)).Topics.Exists(topic => topic.Topic == app.Changelog && topic.Partitions.Count == app.Partitions), $"there is no topic {app.Changelog}");
+            await world.Admin.IncrementalAlterConfigsAsync(new()
+            {
+                [new ConfigResource { Type = ResourceType.Topic, Name = app.Changelog }] =
+                [
+                    Set("segment.ms", "15000"),
+                    Set("min.cleanable.dirty.ratio", "0.01"),
+                ],
+            });
+        }
+
+        static ConfigEntry Set(string name, string value) => new() { Name = name, Value = value, IncrementalOperation = AlterConfigOpType.Set };
+    }
+
+    private async Task<IReadOnlyList<FiredFault>> FireAsync(World world, IReadOnlyList<PlannedFault> schedule)
+    {
+        Faults faults = new(world);
+        long began = Stopwatch.GetTimestamp();
+        List<Task<FiredFault>> firing = [];
+        foreach (PlannedFault plan in schedule)
+        {
+            TimeSpan wait = plan.At - Stopwatch.GetElapsedTime(began);
+            if (wait > TimeSpan.Zero)
+            {
+                await Task.Delay(wait, _stop);
+            }
+
+            firing.Add(FireAsync(world, faults, plan));
+        }
+
+        return await Task.WhenAll(firing);
+    }
+
+    private static async Task<FiredFault> FireAsync(World world, Faults faults, PlannedFault plan)
+    {
+        try
+        {
+            // What was not seen to happen, because something else was going on, is tried again.
+            IReadOnlyList<string> evidence = [];
+            for (int attempt = 0; attempt < 3 && evidence.Count == 0; attempt++)
+            {
+                evidence = await plan.Kind.Fire(faults, plan with { Variant = plan.Variant + attempt });
+            }
+
+            world.Say($"#{plan.Number} {plan.Kind.Name}: {(evidence.Count > 0 ? string.Join("; ", evidence) : "not seen")}");
+            return new(plan, evidence, null);
+        }
+        catch (Exception error) when (error is InvalidOperationException or KafkaException or IOException or HttpRequestException or UnauthorizedAccessException)
+        {
+            world.Say($"#{plan.Number} {plan.Kind.Name} failed: {error.Message}");
+            return new(plan, [], error.Message);
+        }
+    }
+
+    /// <summary>With load every instance must work again; without it all must be processed.</summary>
+    private async Task ComeToRestAsync(World world, Load load, Checker checker)
+    {
+        DateTime over = DateTime.UtcNow;
+        world.Say($"The faults are over; {load.Written} records were written.");
+        Stopwatch took = Stopwatch.StartNew();
+        bool work = await IsTrueAsync(RestLimit, () => world.Instances.All(instance => instance.IsUp && world.Watch.HasCommitted(instance, over)));
+        string idle = string.Join(", ", world.Instances.Where(instance => !world.Watch.HasCommitted(instance, over)));
+        checker.Alive.Require(work, () => $"{RestLimit.TotalSeconds:0} s after the last fault these have committed nothing: {idle}");
+        checker.Alive.Note += string.Create(CultureInfo.InvariantCulture, $"All committed {took.Elapsed.TotalSeconds:0.0} s after the last fault; ");
+        load.Stop(RestLimit);
+        took.Restart();
+        foreach (Application app in world.Applications)
+        {
+            int behind = 0;
+            bool caughtUp = await IsTrueAsync(RestLimit, () => (behind = checker.Behind(app)) == 0);
+            checker.Alive.Require(caughtUp, () => $"{app} is {behind} records behind {RestLimit.TotalSeconds:0} s after the last record");
+        }
+
+        checker.Alive.Note += string.Create(CultureInfo.InvariantCulture, $"lag 0 after {took.Elapsed.TotalSeconds:0.0} s more. ");
+        world.Say($"All {load.Written} records are processed.");
+    }
+
+    private async Task UntilAsync(TimeSpan limit, Func<bool> condition, string what)
+    {
+        if (!await IsTrueAsync(limit, condition))
+        {
+            _keep = true;
+            throw new InvalidOperationException($"{what} after {limit.TotalSeconds:0} s");
+        }
+    }
+
+    private async Task<bool> IsTrueAsync(TimeSpan limit, Func<bool> condition)
+    {
+        long began = Stopwatch.GetTimestamp();
+        while (!condition())
+        {
+            if (Stopwatch.GetElapsedTime(began) > limit)
+            {
+                return false;
+            }
+
+            await Task.Delay(200, _stop);
+        }
+
+        return true;
+    }
+
+    private T Own<T>(T opened)
+    {
+        _open.Push(opened is IAsyncDisposable disposable ? disposable : new Closing((IDisposable)(object)opened!));
+        return opened;
+    }
+
+    private sealed class Closing(IDisposable opened) : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync()
+        {
+            opened.Dispose();
+            return ValueTask.CompletedTask;
+        }
+    }
+
+    /// <summary>The topics and groups of this run on a broker that goes on.</summary>
+    private sealed class Leftovers(World world, string input) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            foreach (HostInstance instance in world.Instances)
+            {
+                instance.Dispose();
+            }
+
+            using IAdminClient admin = Clients.Admin(world.Address);
+            try
+            {
+                string[] topics = [.. admin.GetMetadata(TimeSpan.FromSeconds(10)).Topics.Select(topic => topic.Topic).Where(topic => topic == input || world.Applications.Any(app => topic.StartsWith(app.Id, StringComparison.Ordinal)))];
+                await admin.DeleteTopicsAsync(topics);
+                await admin.DeleteGroupsAsync([.. world.Applications.Select(app => app.Id)]);
+            }
+            catch (KafkaException error)
+            {
+                Console.Error.WriteLine($"Not everything could be removed from the broker: {error.Message}");
+            }
+        }
+    }
+}

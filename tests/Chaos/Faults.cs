@@ -1,0 +1,583 @@
+using System.Globalization;
+using System.Text;
+using Confluent.Kafka;
+using Confluent.Kafka.Admin;
+using ClientPartition = Confluent.Kafka.TopicPartition;
+
+namespace KStreamSharp.Tests.Chaos;
+
+/// <summary>What each kind of fault does, and what shows that it happened.</summary>
+internal sealed class Faults(World world)
+{
+    private const int Killed = 137;
+
+    /// <summary>How long a fault that only makes sense in an instance that works waits for it.</summary>
+    private static readonly TimeSpan CalmLimit = TimeSpan.FromSeconds(60);
+
+    private static readonly IReadOnlyList<string> NotShown = [];
+
+    /// <summary>All kinds. Seconds are how long an instance stays away, a broker is down or a connection is bad.</summary>
+    public static IReadOnlyList<FaultKind> All { get; } =
+    [
+        new("kill", Hits.Instance, 0, 12, (faults, plan) => faults.KillAsync(plan)),
+        new("kill-all", Hits.Application, 0, 5, (faults, plan) => faults.KillAllAsync(plan)),
+        new("kill-in-restore", Hits.Instance, 0, 1, (faults, plan) => faults.KillInRestoreAsync(plan)),
+        new("terminate", Hits.Instance, 0, 1, (faults, plan) => faults.TerminateAsync(plan)),
+        new("terminate-long", Hits.Instance, 10, 15, (faults, plan) => faults.TerminateAsync(plan)),
+        new("pause-short", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, _ => TimeSpan.Zero)),
+        new("pause-transaction", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, instance => instance.Tuning.TransactionTimeout)),
+        new("pause-session", Hits.Instance, 2, 8, (faults, plan) => faults.PauseAsync(plan, faults.Session)),
+        new("folder-deleted", Hits.Instance, 0, 5, (faults, plan) => faults.DeleteFolderAsync(plan)) { LosesFolder = true },
+        new("folder-old-copy", Hits.Instance, 8, 15, (faults, plan) => faults.OldCopyAsync(plan)) { LosesFolder = true },
+        new("sst-damaged", Hits.Instance, 0, 1, (faults, plan) => faults.DamageAsync(plan, "*.sst")) { LosesFolder = true },
+        new("manifest-damaged", Hits.Instance, 0, 1, (faults, plan) => faults.DamageAsync(plan, "MANIFEST-*")) { LosesFolder = true },
+        new("changelog-truncated", Hits.Application, 0, 1, (faults, plan) => faults.TruncateAsync(plan)) { ComesLate = true },
+        new("snapshots-away", Hits.Instance, 8, 20, (faults, plan) => faults.SnapshotsAwayAsync(plan)) { LosesFolder = true, LosesSnapshots = true },
+        new("snapshot-damaged", Hits.Instance, 0, 1, (faults, plan) => faults.DamageSnapshotAsync(plan)) { LosesFolder = true, LosesSnapshots = true },
+        new("strange-transaction", Hits.Application, 2, 8, (faults, plan) => faults.StrangeTransactionAsync(plan)),
+        new("end-request-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.BeforeEnd)),
+        new("end-answer-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.AfterEnd)),
+        new("positions-answer-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.AfterPositions)),
+        new("tcp-latency", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "latency", variant => new { latency = 50 + variant % 400, jitter = variant % 100 })) { NeedsProxies = true },
+        new("tcp-bandwidth", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "bandwidth", variant => new { rate = 2 + variant % 20 })) { NeedsProxies = true },
+        new("tcp-black-hole", Hits.Instance, 3, 20, (faults, plan) => faults.ToxicAsync(plan, "timeout", _ => new { timeout = 0 })) { NeedsProxies = true },
+        new("tcp-reset", Hits.Instance, 1, 8, (faults, plan) => faults.ToxicAsync(plan, "reset_peer", variant => new { timeout = variant % 500 })) { NeedsProxies = true },
+        new("tcp-cut", Hits.Instance, 1, 20, (faults, plan) => faults.CutOffAsync(plan)) { NeedsProxies = true },
+        new("broker-stopped", Hits.Broker, 2, 20, (faults, plan) => faults.BrokerAwayAsync(plan, broker => broker.StopAsync())) { NeedsOwnBroker = true },
+        new("broker-killed", Hits.Broker, 2, 20, (faults, plan) => faults.BrokerAwayAsync(plan, broker => broker.KillAsync())) { NeedsOwnBroker = true },
+        new("broker-restarted", Hits.Broker, 0, 0, (faults, plan) => faults.BrokerAwayAsync(plan, broker => broker.StopAsync())) { NeedsOwnBroker = true },
+        new("broker-paused", Hits.Broker, 2, 15, (faults, plan) => faults.PauseBrokerAsync(plan)) { NeedsOwnBroker = true },
+    ];
+
+    private TimeSpan Session(HostInstance instance) => world.Session(instance);
+
+    /// <summary>The instance that is hit: of those that can bear it.</summary>
+    private HostInstance Instance(PlannedFault plan)
+    {
+        HostInstance[] candidates = [.. world.Instances.Where(instance =>
+            !(plan.Kind.LosesFolder && instance.App.NeedsFolders)
+            && !(plan.Kind.LosesSnapshots && (instance.App.Snapshots is null || instance.App.NeedsSnapshots)))];
+        return candidates.Length > 0 ? candidates[plan.Target % candidates.Length] : throw new InvalidOperationException("no application can bear it any more");
+    }
+
+    private Application Application(PlannedFault plan) => world.Applications[plan.Target % world.Applications.Count];
+
+    private Task Wait(double seconds) => Task.Delay(TimeSpan.FromSeconds(seconds), world.Stop);
+
+    private async Task<IReadOnlyList<string>> KillAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([instance], []);
+        int[] shards = world.Watch.ShardsOf(instance);
+        DateTime at = DateTime.UtcNow;
+        if (await instance.KillAsync() != Killed)
+        {
+            return NotShown;
+        }
+
+        await Wait(plan.Seconds);
+        int taken = world.Watch.TakenOver(instance, shards, at);
+        instance.Start();
+        return Shown("gone by signal 9", taken > 0, "others took over meanwhile");
+    }
+
+    private async Task<IReadOnlyList<string>> KillAllAsync(PlannedFault plan)
+    {
+        Application app = Application(plan);
+        using IDisposable held = await HoldAsync(app.Instances, []);
+        int?[] codes = await Task.WhenAll(app.Instances.Select(instance => instance.KillAsync()));
+        await Wait(plan.Seconds);
+        app.Instances.ForEach(instance => instance.Start());
+        return codes.Any(code => code == Killed) ? [$"all gone by signal 9"] : NotShown;
+    }
+
+    /// <summary>Ended in the midst of a takeover, of the whole changelog where that may be.</summary>
+    private async Task<IReadOnlyList<string>> KillInRestoreAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([instance], [instance], withBroker: true);
+        await world.WorksAsync(instance, CalmLimit);
+        await instance.KillAsync();
+        if (!instance.App.NeedsFolders)
+        {
+            instance.DeleteFolder();
+        }
+
+        instance.Start();
+        LogLine? restoring = await instance.LineAsync(line => line.Id == 300, TimeSpan.FromSeconds(60), world.Stop);
+        await Task.Delay(plan.Variant % 60, world.Stop);
+        int? code = await instance.KillAsync();
+        instance.Start();
+        return restoring is null || code != Killed ? NotShown : ["killed within 60 ms of a restore's begin"];
+    }
+
+    private async Task<IReadOnlyList<string>> TerminateAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([instance], []);
+        if (!instance.IsUp)
+        {
+            return NotShown;
+        }
+
+        int[] shards = world.Watch.ShardsOf(instance);
+        OrderlyEnd end = await world.TerminateAsync(instance);
+        await Wait(plan.Seconds);
+        int taken = world.Watch.TakenOver(instance, shards, end.Asked);
+        instance.Start();
+        return Shown($"ended with {end.ExitCode?.ToString(CultureInfo.InvariantCulture) ?? "SIGKILL after 45 s"}", taken > 0, "others took over meanwhile");
+    }
+
+    private async Task<IReadOnlyList<string>> PauseAsync(PlannedFault plan, Func<HostInstance, TimeSpan> limit)
+    {
+        HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([instance], []);
+        int[] shards = world.Watch.ShardsOf(instance);
+        DateTime at = DateTime.UtcNow;
+        if (!await instance.PauseAsync())
+        {
+            return NotShown;
+        }
+
+        try
+        {
+            await Wait(limit(instance).TotalSeconds + plan.Seconds);
+        }
+        finally
+        {
+            instance.Wake();
+        }
+
+        return Shown("stopped (state T), then woken", world.Watch.TakenOver(instance, shards, at) > 0, "others took over meanwhile");
+    }
+
+    private async Task<IReadOnlyList<string>> DeleteFolderAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([instance], []);
+        await instance.KillAsync();
+        bool had = !instance.App.NeedsFolders && Directory.Exists(instance.AppFolder);
+        if (had)
+        {
+            instance.DeleteFolder();
+        }
+
+        await Wait(plan.Seconds);
+        instance.Start();
+        return had ? ["killed, folder deleted"] : NotShown;
+    }
+
+    /// <summary>The folder as it was some seconds ago is put back: after an orderly end, or after a crash.</summary>
+    private async Task<IReadOnlyList<string>> OldCopyAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([instance], []);
+        await instance.KillAsync();
+        string copy = Path.Combine(world.Folder, $"copy-{plan.Number}");
+        if (instance.App.NeedsFolders || !Directory.Exists(instance.AppFolder))
+        {
+            instance.Start();
+            return NotShown;
+        }
+
+        Folders.Copy(instance.StateDir, copy);
+        bool wasDamaged = instance.IsDamaged;
+        instance.Start();
+        await Wait(plan.Seconds);
+        if (plan.Variant % 2 == 0 && instance.IsUp)
+        {
+            await world.TerminateAsync(instance);
+        }
+        else
+        {
+            await instance.KillAsync();
+        }
+
+        instance.DeleteFolder();
+        Folders.Copy(copy, instance.StateDir);
+        Directory.Delete(copy, recursive: true);
+        if (wasDamaged)
+        {
+            instance.DamagedAt.Add(DateTime.UtcNow);
+        }
+
+        instance.Start();
+        return [plan.Variant % 2 == 0 ? "put back after an orderly end" : "put back after a kill"];
+    }
+
+    /// <summary>One byte of a file of RocksDB is changed while the instance is down.</summary>
+    private async Task<IReadOnlyList<string>> DamageAsync(PlannedFault plan, string pattern)
+    {
+        HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([instance], [instance], withBroker: true);
+        await world.WorksAsync(instance, CalmLimit);
+        if (instance.IsUp)
+        {
+            // What it has in memory is flushed, so that there are files.
+            await world.TerminateAsync(instance);
+        }
+
+        string[] files = instance.App.NeedsFolders || !Directory.Exists(instance.AppFolder)
+            ? []
+            : [.. Directory.EnumerateFiles(instance.AppFolder, pattern, SearchOption.AllDirectories).Order()];
+        if (files.Length > 0)
+        {
+            string file = files[plan.Variant % files.Length];
+            await Folders.DamageAsync(file, plan.Variant);
+            instance.DamagedAt.Add(DateTime.UtcNow);
+            instance.FolderTouched.Add(DateTime.UtcNow);
+        }
+
+        instance.Start();
+        return files.Length > 0 ? ["a byte changed"] : NotShown;
+    }
+
+    /// <summary>
+    /// The begin of the changelog is deleted: up to the newest snapshots, or, where there are none, up to what all folders hold.
+    /// An instance that has lost its folder then restores from a snapshot, or refuses and says why.
+    /// </summary>
+    private async Task<IReadOnlyList<string>> TruncateAsync(PlannedFault plan)
+    {
+        Application app = Application(plan);
+        using IDisposable held = await HoldAsync(app.Instances, app.Instances, withBroker: true);
+        foreach (HostInstance instance in app.Instances)
+        {
+            await world.WorksAsync(instance, CalmLimit);
+        }
+
+        OrderlyEnd[] ends = await Task.WhenAll(app.Instances.Where(instance => instance.IsUp).Select(world.TerminateAsync));
+        if (ends.Any(end => end.ExitCode != 0))
+        {
+            StartAll(app);
+            return NotShown;
+        }
+
+        long[] published = app.HasDamagedSnapshots || app.NeedsFolders ? [] : Snapshots.NewestPositions(world.Address, app);
+        HostInstance without = app.Instances[plan.Variant % app.Instances.Count];
+        return published.Length > 0 && published.All(position => position > 0)
+            ? await TruncateToSnapshotsAsync(app, without, published)
+            : await TruncateToFoldersAsync(app, without, Path.Combine(world.Folder, $"newest-{plan.Number}"));
+    }
+
+    private async Task<IReadOnlyList<string>> TruncateToSnapshotsAsync(Application app, HostInstance without, long[] positions)
+    {
+        bool moved = await DeleteBelowAsync(app, positions);
+        app.NeedsSnapshots = true;
+        without.DeleteFolder();
+        app.Instances.ForEach(instance => instance.FolderTouched.Add(DateTime.UtcNow));
+        without.Start();
+        LogLine? downloaded = await without.LineAsync(line => line.Id == 308, TimeSpan.FromSeconds(60) + Session(without), world.Stop);
+        StartAll(app);
+        return downloaded is null || !moved ? NotShown : ["log starts moved up to snapshots; an instance without its folder restored from one"];
+    }
+
+    /// <summary>To make all folders hold it, the newest of each shard is copied to every instance, as an operator would do it.</summary>
+    private async Task<IReadOnlyList<string>> TruncateToFoldersAsync(Application app, HostInstance without, string safe)
+    {
+        (string Folder, long Position)[] newest = [.. Enumerable.Range(0, app.Partitions).Select(shard => Newest(app, shard))];
+        if (newest.Any(one => one.Position == 0))
+        {
+            StartAll(app);
+            return NotShown;
+        }
+
+        for (int shard = 0; shard < app.Partitions; shard++)
+        {
+            Folders.Copy(newest[shard].Folder, Path.Combine(safe, Path.GetFileName(newest[shard].Folder)));
+        }
+
+        bool moved = await DeleteBelowAsync(app, [.. newest.Select(one => one.Position)]);
+        app.NeedsFolders = app.NeedsSnapshots = true;
+        without.DeleteFolder();
+        without.Start(willRefuse: true);
+        int? code = await without.ExitAsync(TimeSpan.FromSeconds(60) + Session(without));
+        string lastWords = without.Current!.LastWords;
+        bool refused = code == (int)ExitCode.State && lastWords.Contains("is lost", StringComparison.Ordinal);
+        if (!refused)
+        {
+            world.Say($"an instance without its folder ended with {code}: {lastWords}");
+            await without.KillAsync();
+        }
+
+        foreach (HostInstance instance in app.Instances)
+        {
+            instance.DeleteFolder();
+            for (int shard = 0; shard < app.Partitions; shard++)
+            {
+                string name = Path.GetFileName(newest[shard].Folder);
+                Folders.Copy(Path.Combine(safe, name), Path.Combine(instance.AppFolder, name));
+            }
+        }
+
+        Directory.Delete(safe, recursive: true);
+        StartAll(app);
+        return moved && refused ? ["log starts moved up to the folders; an instance without its folder refused"] : NotShown;
+    }
+
+    /// <summary>True when the broker says that the partitions begin there now. A compacted topic allows it only for as long as it is said to be deleted from, too.</summary>
+    private async Task<bool> DeleteBelowAsync(Application app, long[] positions)
+    {
+        await CleanupAsync(app.Changelog, "compact,delete");
+        List<DeleteRecordsResult> starts = await world.Admin.DeleteRecordsAsync(positions.Select((position, shard) => new TopicPartitionOffset(app.Changelog, shard, position)));
+        await CleanupAsync(app.Changelog, "compact");
+        return starts.All(start => start.Offset == positions[start.Partition.Value]);
+    }
+
+    private static void StartAll(Application app)
+    {
+        foreach (HostInstance instance in app.Instances.Where(instance => !instance.IsUp))
+        {
+            instance.Start();
+        }
+    }
+
+    private (string Folder, long Position) Newest(Application app, int shard) => app.Instances
+        .Where(instance => !instance.IsDamaged)
+        .Select(instance => Path.Combine(instance.AppFolder, $"shard-{shard}"))
+        .Where(Directory.Exists)
+        .Select(folder => (folder, Folders.Position(folder, Path.Combine(world.Folder, "look"))))
+        .DefaultIfEmpty(("", 0))
+        .MaxBy(found => found.Item2);
+
+    private Task CleanupAsync(string topic, string policy) => world.Admin.IncrementalAlterConfigsAsync(new()
+    {
+        [new ConfigResource { Type = ResourceType.Topic, Name = topic }] =
+        [
+            new ConfigEntry { Name = "cleanup.policy", Value = policy, IncrementalOperation = AlterConfigOpType.Set },
+            new ConfigEntry { Name = "retention.ms", Value = "-1", IncrementalOperation = AlterConfigOpType.Set },
+        ],
+    });
+
+    /// <summary>The snapshot store is not there for a while, and an instance that has lost its folder begins meanwhile.</summary>
+    private async Task<IReadOnlyList<string>> SnapshotsAwayAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        Application app = instance.App;
+        using IDisposable held = await HoldAsync([instance], []);
+        DateTime at = DateTime.UtcNow;
+        string away = app.Snapshots + "-away";
+        Directory.Move(app.Snapshots!, away);
+        try
+        {
+            await instance.KillAsync();
+            instance.DeleteFolder();
+            instance.Start();
+            await Wait(plan.Seconds);
+        }
+        finally
+        {
+            Directory.Move(away, app.Snapshots!);
+        }
+
+        bool said = app.Instances.Exists(one => one.Lines.Any(line => line.At >= at && line.Id is 309 or 352));
+        return Shown("store gone, then back", said, "told in a log");
+    }
+
+    /// <summary>One byte of an object in the snapshot store is changed, and an instance that has lost its folder begins after it.</summary>
+    private async Task<IReadOnlyList<string>> DamageSnapshotAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        Application app = instance.App;
+        using IDisposable held = await HoldAsync([instance], [instance], withBroker: true);
+        string[] files = [.. Directory.EnumerateFiles(app.Snapshots!, "*", SearchOption.AllDirectories).Where(file => !file.Contains('~', StringComparison.Ordinal)).Order()];
+        if (app.NeedsSnapshots || files.Length == 0)
+        {
+            return NotShown;
+        }
+
+        DateTime at = DateTime.UtcNow;
+        await Folders.DamageAsync(files[plan.Variant % files.Length], plan.Variant);
+        app.HasDamagedSnapshots = true;
+        await instance.KillAsync();
+        instance.DeleteFolder();
+        instance.Start();
+        await world.WorksAsync(instance, CalmLimit);
+        return Shown("a byte changed", app.Instances.Exists(one => one.Lines.Any(line => line.At >= at && line.Id == 310)), "noticed");
+    }
+
+    /// <summary>A producer that is none of the application's writes into its changelog and aborts; an instance begins anew meanwhile.</summary>
+    private async Task<IReadOnlyList<string>> StrangeTransactionAsync(PlannedFault plan)
+    {
+        Application app = Application(plan);
+        HostInstance instance = app.Instances[plan.Variant % app.Instances.Count];
+        using IDisposable held = await HoldAsync([instance], []);
+        using IProducer<byte[], byte[]> producer = new ProducerBuilder<byte[], byte[]>(new ProducerConfig
+        {
+            BootstrapServers = world.Address,
+            TransactionalId = $"{app.Id}-stranger-{plan.Number}",
+            TransactionTimeoutMs = 30_000,
+        }).SetErrorHandler((_, _) => { }).SetLogHandler((_, _) => { }).Build();
+        int delivered = 0;
+        try
+        {
+            producer.InitTransactions(TimeSpan.FromSeconds(30));
+            producer.BeginTransaction();
+            for (int i = 0; i < 25 * app.Partitions; i++)
+            {
+                producer.Produce(
+                    new ClientPartition(app.Changelog, i % app.Partitions),
+                    new Message<byte[], byte[]> { Key = [5, .. "count"u8, .. Encoding.ASCII.GetBytes($"key-{i:D4}")], Value = [.. "not a state"u8] },
+                    report => delivered += report.Error.IsError ? 0 : 1);
+            }
+
+            producer.Flush(TimeSpan.FromSeconds(20));
+            await instance.KillAsync();
+            instance.Start();
+            await Wait(plan.Seconds);
+            producer.AbortTransaction(TimeSpan.FromSeconds(20));
+        }
+        catch (KafkaException error)
+        {
+            // The broker is away, or ended the transaction itself: it is aborted all the same, a little later.
+            world.Say($"#{plan.Number}: {error.Message}");
+        }
+
+        if (!instance.IsUp)
+        {
+            instance.Start();
+        }
+
+        return delivered > 0 ? [$"records written and aborted"] : NotShown;
+    }
+
+    /// <summary>The connection is cut at a numbered moment of a transaction's end: nobody knows on this side whether it was ended.</summary>
+    private async Task<IReadOnlyList<string>> CutAsync(PlannedFault plan, Cut moment)
+    {
+        HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([], [instance]);
+        Relay relay = world.Relays[instance];
+        int before = relay.Cuts;
+        relay.Arm(moment);
+        for (int i = 0; i < 300 && relay.Cuts == before; i++)
+        {
+            await Task.Delay(100, world.Stop);
+        }
+
+        relay.Arm(Cut.None);
+        return relay.Cuts > before ? ["connection cut at that request"] : NotShown;
+    }
+
+    private async Task<IReadOnlyList<string>> ToxicAsync(PlannedFault plan, string type, Func<int, object> attributes) => await OverConnectionsAsync(
+        plan,
+        async proxy => await world.Toxiproxy!.PoisonAsync(proxy, type, "downstream", attributes(plan.Variant), world.Stop)
+            & await world.Toxiproxy.PoisonAsync(proxy, type, "upstream", attributes(plan.Variant), world.Stop),
+        "toxics listed by the proxy");
+
+    private async Task<IReadOnlyList<string>> CutOffAsync(PlannedFault plan) =>
+        await OverConnectionsAsync(plan, proxy => world.Toxiproxy!.EnableAsync(proxy, false, world.Stop), "closed, as the proxy says");
+
+    /// <summary>For one instance, or for all of its application.</summary>
+    private async Task<IReadOnlyList<string>> OverConnectionsAsync(PlannedFault plan, Func<string, Task<bool>> spoil, string evidence)
+    {
+        HostInstance first = Instance(plan);
+        IReadOnlyList<HostInstance> targets = plan.Variant % 3 == 0 ? first.App.Instances : [first];
+        using IDisposable held = await HoldAsync([], targets);
+        int connections = targets.Sum(instance => world.Relays[instance].Connections);
+        int[][] shards = [.. targets.Select(world.Watch.ShardsOf)];
+        DateTime at = DateTime.UtcNow;
+        Trouble[] troubles = [.. targets.Select(world.Begin)];
+        bool confirmed = true;
+        try
+        {
+            foreach (string proxy in targets.SelectMany(instance => world.Proxies[instance]))
+            {
+                confirmed &= await spoil(proxy);
+            }
+
+            await Wait(plan.Seconds);
+        }
+        finally
+        {
+            foreach (string proxy in targets.SelectMany(instance => world.Proxies[instance]))
+            {
+                await world.Toxiproxy!.HealAsync(proxy, CancellationToken.None);
+            }
+
+            Array.ForEach(troubles, trouble => trouble.To = DateTime.UtcNow);
+        }
+
+        await Wait(1);
+        List<string> shown = confirmed ? [evidence] : [];
+        if (targets.Sum(instance => world.Relays[instance].Connections) > connections)
+        {
+            shown.Add("connections made anew");
+        }
+
+        if (targets.Where((instance, i) => world.Watch.TakenOver(instance, shards[i], at) > 0).Any())
+        {
+            shown.Add("others took over meanwhile");
+        }
+
+        return shown;
+    }
+
+    private async Task<IReadOnlyList<string>> BrokerAwayAsync(PlannedFault plan, Func<OwnBroker, Task<bool>> away)
+    {
+        using IDisposable held = await HoldAsync([], [], withBroker: true);
+        Trouble trouble = world.Begin(null);
+        bool down = await away(world.Broker!);
+        await Wait(plan.Seconds);
+        await world.Broker!.StartAgainAsync();
+        bool back = await world.AnswersAsync(TimeSpan.FromSeconds(90));
+        trouble.To = DateTime.UtcNow;
+        return down && back ? ["container exited, then answered again"] : NotShown;
+    }
+
+    private async Task<IReadOnlyList<string>> PauseBrokerAsync(PlannedFault plan)
+    {
+        using IDisposable held = await HoldAsync([], [], withBroker: true);
+        Trouble trouble = world.Begin(null);
+        bool paused = await world.Broker!.PauseAsync();
+        await Wait(plan.Seconds);
+        await world.Broker.WakeAsync();
+        bool back = await world.AnswersAsync(TimeSpan.FromSeconds(60));
+        trouble.To = DateTime.UtcNow;
+        return paused && back ? ["container paused, then answered again"] : NotShown;
+    }
+
+    private static IReadOnlyList<string> Shown(string evidence, bool more, string moreEvidence) => more ? [evidence, moreEvidence] : [evidence];
+
+    /// <summary>Takes the locks, always in the same order: processes, connections, broker.</summary>
+    private async Task<IDisposable> HoldAsync(IReadOnlyList<HostInstance> processes, IReadOnlyList<HostInstance> connections, bool withBroker = false)
+    {
+        Held held = new();
+        try
+        {
+            foreach (SemaphoreSlim wanted in Ordered(processes).Select(instance => instance.ProcessLock)
+                .Concat(Ordered(connections).Select(instance => instance.NetworkLock))
+                .Concat(withBroker ? [world.BrokerLock] : []))
+            {
+                await wanted.WaitAsync(world.Stop);
+                held.Locks.Push(wanted);
+            }
+
+            // The supervisor cannot, while they are held.
+            foreach (HostInstance instance in processes)
+            {
+                world.Revive(instance);
+            }
+
+            return held;
+        }
+        catch
+        {
+            held.Dispose();
+            throw;
+        }
+    }
+
+    private IEnumerable<HostInstance> Ordered(IReadOnlyList<HostInstance> some) => world.Instances.Where(some.Contains);
+
+    private sealed class Held : IDisposable
+    {
+        public Stack<SemaphoreSlim> Locks { get; } = [];
+
+        public void Dispose()
+        {
+            while (Locks.TryPop(out SemaphoreSlim? held))
+            {
+                held.Release();
+            }
+        }
+    }
+}

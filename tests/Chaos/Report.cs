@@ -1,0 +1,64 @@
+using System.Globalization;
+using System.Text;
+
+namespace KStreamSharp.Tests.Chaos;
+
+/// <summary>What became of a planned fault.</summary>
+internal sealed record FiredFault(PlannedFault Plan, IReadOnlyList<string> Evidence, string? Failure);
+
+/// <summary>The two tables.</summary>
+internal static class Report
+{
+    private const int BreachesShown = 10;
+
+    public static void Faults(IReadOnlyList<FaultKind> kinds, IReadOnlyList<FiredFault> fired, Func<FaultKind, string?> whyLeftOut)
+    {
+        Console.WriteLine();
+        Console.WriteLine("| fault | planned | fired | seen |");
+        Console.WriteLine("|---|---|---|---|");
+        foreach (FaultKind kind in kinds)
+        {
+            FiredFault[] all = [.. fired.Where(one => one.Plan.Kind == kind)];
+            FiredFault[] shown = [.. all.Where(one => one.Evidence.Count > 0)];
+            IEnumerable<string> evidence = shown.SelectMany(one => one.Evidence).GroupBy(text => text).Select(text => $"{text.Key} ×{text.Count()}")
+                .Concat(all.Where(one => one.Failure is not null).Select(one => $"failed: {one.Failure}"));
+            Console.WriteLine($"| {kind.Name} | {all.Length} | {shown.Length} | {(whyLeftOut(kind) is { } why && all.Length == 0 ? why : string.Join("; ", evidence))} |");
+        }
+    }
+
+    public static void Invariants(IReadOnlyList<Invariant> invariants)
+    {
+        Console.WriteLine();
+        Console.WriteLine("| invariant | what | looked at | breaches |");
+        Console.WriteLine("|---|---|---|---|");
+        foreach (Invariant invariant in invariants.Where(invariant => invariant.Looked > 0))
+        {
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"| {invariant.Id} | {invariant.What} | {invariant.Looked} | {invariant.Breaches.Count} |"));
+        }
+
+        StringBuilder notes = new();
+        foreach (Invariant invariant in invariants)
+        {
+            if (invariant.Note.Length > 0)
+            {
+                notes.AppendLine(CultureInfo.InvariantCulture, $"{invariant.Id}: {invariant.Note}");
+            }
+
+            foreach (string breach in invariant.Breaches.Take(BreachesShown))
+            {
+                notes.AppendLine(CultureInfo.InvariantCulture, $"BREACH of {invariant.Id}: {breach}");
+            }
+
+            if (invariant.Breaches.Count > BreachesShown)
+            {
+                notes.AppendLine(CultureInfo.InvariantCulture, $"BREACH of {invariant.Id}: and {invariant.Breaches.Count - BreachesShown} more");
+            }
+        }
+
+        Console.WriteLine();
+        Console.Write(notes);
+        int failed = invariants.Count(invariant => invariant.Breaches.Count > 0);
+        int passed = invariants.Count(invariant => invariant.Looked > 0 && invariant.Breaches.Count == 0);
+        Console.WriteLine($"{passed} passed, {failed} failed");
+    }
+}

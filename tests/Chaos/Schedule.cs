@@ -1,0 +1,86 @@
+using System.Globalization;
+
+namespace KStreamSharp.Tests.Chaos;
+
+/// <summary>What a fault hits.</summary>
+internal enum Hits
+{
+    Instance,
+    Application,
+    Broker,
+}
+
+/// <summary>A kind of fault.</summary>
+/// <param name="Name">As the table has it.</param>
+/// <param name="Hits">What it is done to.</param>
+/// <param name="Least">The shortest time that it lasts, in seconds.</param>
+/// <param name="Most">The longest.</param>
+/// <param name="Fire">Does it, and answers what shows that it happened: nothing when it was not seen to.</param>
+internal sealed record FaultKind(string Name, Hits Hits, double Least, double Most, Func<Faults, PlannedFault, Task<IReadOnlyList<string>>> Fire)
+{
+    /// <summary>Loses a folder, which a truncated changelog does not make anew.</summary>
+    public bool LosesFolder { get; init; }
+
+    /// <summary>Loses snapshots, which an application has that takes some and whose changelog is whole.</summary>
+    public bool LosesSnapshots { get; init; }
+
+    public bool NeedsProxies { get; init; }
+
+    public bool NeedsOwnBroker { get; init; }
+
+    /// <summary>Comes in the last quarter of a run only, for it forbids others after it.</summary>
+    public bool ComesLate { get; init; }
+}
+
+/// <summary>A fault at its time.</summary>
+/// <param name="Number">Its place in the schedule.</param>
+/// <param name="At">When, after the beginning of the faults.</param>
+/// <param name="Kind">What.</param>
+/// <param name="Target">Which instance or application: a number to be taken modulo those there are.</param>
+/// <param name="Seconds">How long.</param>
+/// <param name="Variant">Draws the details.</param>
+internal sealed record PlannedFault(int Number, TimeSpan At, FaultKind Kind, int Target, double Seconds, int Variant)
+{
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"#{Number,-3} at {At.TotalSeconds,6:0.0} s  {Kind.Name} ({Seconds:0.0} s, {Kind.Hits.ToString().ToLowerInvariant()} {Target % 100}, variant {Variant % 100})");
+}
+
+/// <summary>The faults of a run, drawn from its seed: every kind in turn, in an order that is shuffled for each round.</summary>
+internal static class Schedule
+{
+    private static readonly TimeSpan Gap = TimeSpan.FromSeconds(9);
+
+    public static IReadOnlyList<PlannedFault> Draw(int seed, TimeSpan length, IReadOnlyList<FaultKind> kinds)
+    {
+        Random random = new(seed);
+        List<PlannedFault> faults = [];
+        FaultKind[] late = [.. kinds.Where(kind => kind.ComesLate)];
+        FaultKind[] always = [.. kinds.Where(kind => !kind.ComesLate)];
+        Queue<FaultKind> round = [];
+        int count = Math.Max(1, (int)(length / Gap));
+        for (int i = 0; i < count && always.Length > 0; i++)
+        {
+            if (round.Count == 0)
+            {
+                random.Shuffle(always);
+                round = new(always);
+            }
+
+            // Some come one upon the other, some leave time.
+            Add(round.Dequeue(), (i + random.NextDouble() * 1.5) * Gap);
+        }
+
+        foreach (FaultKind kind in late)
+        {
+            int times = Math.Clamp((int)(length.TotalMinutes / 5), 1, 4);
+            for (int i = 0; i < times; i++)
+            {
+                Add(kind, length * (0.75 + 0.2 * (i + random.NextDouble()) / times));
+            }
+        }
+
+        return [.. faults.OrderBy(fault => fault.At).Select((fault, number) => fault with { Number = number + 1 })];
+
+        void Add(FaultKind kind, TimeSpan at) =>
+            faults.Add(new(0, at, kind, random.Next(1000), kind.Least + random.NextDouble() * (kind.Most - kind.Least), random.Next(1000)));
+    }
+}

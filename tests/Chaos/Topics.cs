@@ -1,0 +1,68 @@
+using System.Diagnostics;
+using Confluent.Kafka;
+using ClientPartition = Confluent.Kafka.TopicPartition;
+
+namespace KStreamSharp.Tests.Chaos;
+
+/// <summary>A partition as a reader of committed records sees it, to its end.</summary>
+/// <param name="Records">What can be read.</param>
+/// <param name="Position">Where that reader comes to an end.</param>
+/// <param name="End">The end of the log, open transactions and all.</param>
+/// <param name="Start">The begin of the log.</param>
+internal sealed record PartitionContent(IReadOnlyList<ConsumeResult<byte[], byte[]>> Records, long Position, long End, long Start);
+
+/// <summary>Reads topics from begin to end with a plain consumer.</summary>
+internal sealed class Topics(string address) : IDisposable
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
+
+    private readonly IConsumer<byte[], byte[]> _committed = Build(address, IsolationLevel.ReadCommitted);
+    private readonly IConsumer<byte[], byte[]> _all = Build(address, IsolationLevel.ReadUncommitted);
+
+    public IReadOnlyList<PartitionContent> Read(string topic, int partitions) => [.. Enumerable.Range(0, partitions).Select(partition => Read(new ClientPartition(topic, partition), null))];
+
+    /// <summary>From an offset on; null for the begin.</summary>
+    public PartitionContent Read(ClientPartition partition, long? from)
+    {
+        WatermarkOffsets ends = _all.QueryWatermarkOffsets(partition, TimeSpan.FromSeconds(20));
+        List<ConsumeResult<byte[], byte[]>> records = [];
+        _committed.Assign(new TopicPartitionOffset(partition, Math.Max(from ?? 0, ends.Low.Value)));
+        long began = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            ConsumeResult<byte[], byte[]>? result = _committed.Consume(TimeSpan.FromSeconds(1));
+            if (result is { IsPartitionEOF: true })
+            {
+                return new(records, result.Offset.Value, ends.High.Value, ends.Low.Value);
+            }
+
+            if (result is not null)
+            {
+                records.Add(result);
+            }
+            else if (Stopwatch.GetElapsedTime(began) > Limit)
+            {
+                throw new InvalidOperationException($"{partition} could not be read to its end within {Limit}.");
+            }
+        }
+    }
+
+    public long End(ClientPartition partition) => _all.QueryWatermarkOffsets(partition, TimeSpan.FromSeconds(20)).High.Value;
+
+    /// <summary>The committed positions of a group; −1 for none.</summary>
+    public static long[] Positions(string address, string group, IReadOnlyList<ClientPartition> partitions)
+    {
+        using IConsumer<byte[], byte[]> consumer = Build(address, IsolationLevel.ReadCommitted, group);
+        List<TopicPartitionOffset> committed = consumer.Committed(partitions, TimeSpan.FromSeconds(20));
+        return [.. partitions.Select(partition => committed.Find(one => one.TopicPartition == partition)?.Offset.Value is { } offset and >= 0 ? offset : -1)];
+    }
+
+    public void Dispose()
+    {
+        _committed.Dispose();
+        _all.Dispose();
+    }
+
+    private static IConsumer<byte[], byte[]> Build(string address, IsolationLevel isolation, string group = "kstream-chaos") =>
+        new ConsumerBuilder<byte[], byte[]>(Clients.Consumer(address, isolation, group)).SetErrorHandler((_, _) => { }).SetLogHandler((_, _) => { }).Build();
+}
