@@ -32,6 +32,15 @@ public sealed class RefusalTests(KafkaCluster cluster, ITestOutputHelper output)
     }
 
     [Fact]
+    public void ATopicThatIsGoneIsNamed()
+    {
+        BrokerException error = Assert.Throws<BrokerException>(() => _broker.EndOffset(new($"{_app}-gone", 0), committedOnly: false));
+
+        Assert.Equal(Consequence.Stop, error.Consequence);
+        Assert.Contains($"topic '{_app}-gone' does not exist", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task InputsThatMeetWithDifferentPartitionCountsAreNamedWithTheFix()
     {
         CreateTopic("left", 2);

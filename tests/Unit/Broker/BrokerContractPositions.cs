@@ -77,6 +77,27 @@ public abstract partial class BrokerContract
     }
 
     [Fact]
+    public void PositionsThatAReplacedWriterSendsLateAreRefused()
+    {
+        TopicPartition partition = NewPartition();
+        Contestant member = NewContestant("late", partition.Topic);
+        TurnUntil(() => member.Owned.Count == 1, "the member owns the partition", member);
+        TransactionalWriter former = NewWriter("late");
+        former.Begin();
+        former.Append(partition, Outgoing("k", "late"));
+        TransactionalWriter next = NewWriter("late");
+
+        Assert.Throws<BrokerException>(() => former.SendOffsets(member.Group, [new(partition, 1)], member.Member.Token));
+
+        Assert.Equal([null], Committed(member.Group, partition));
+        next.Begin();
+        next.SendOffsets(member.Group, [new(partition, 2)], member.Member.Token);
+        Resumed(next.Commit);
+        Assert.Equal([2], Committed(member.Group, partition));
+        Assert.Empty(Values(partition));
+    }
+
+    [Fact]
     public void PositionsOfAnOlderGenerationAreRefused()
     {
         string topic = NewTopic(2);

@@ -45,6 +45,8 @@ internal sealed class KafkaAdmin : IDisposable
             }
             catch (KafkaException error)
             {
+                // Only a broker can say that nobody leads a partition.
+                _reached |= error.Error.Code == ErrorCode.Local_NoEnt;
                 BrokerException translated = _broker.Failure(error, failure);
                 if (translated.Consequence != Consequence.Retry)
                 {

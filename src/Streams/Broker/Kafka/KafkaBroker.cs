@@ -256,20 +256,31 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
     }
 
-    private long OffsetOf(TopicPartition partition, OffsetSpec spec, IsolationLevel isolation) => _admin.Ask($"The offsets of {partition} cannot be read", async admin =>
+    private long OffsetOf(TopicPartition partition, OffsetSpec spec, IsolationLevel isolation)
     {
         try
         {
-            ListOffsetsResult result = await admin.ListOffsetsAsync(
-                [new() { TopicPartition = Client(partition), OffsetSpec = spec }],
-                new ListOffsetsOptions { IsolationLevel = isolation, RequestTimeout = Patience }).ConfigureAwait(false);
-            return result.ResultInfos[0].TopicPartitionOffsetError.Offset.Value;
+            return _admin.Ask($"The offsets of {partition} cannot be read", async admin =>
+            {
+                try
+                {
+                    ListOffsetsResult result = await admin.ListOffsetsAsync(
+                        [new() { TopicPartition = Client(partition), OffsetSpec = spec }],
+                        new ListOffsetsOptions { IsolationLevel = isolation, RequestTimeout = Patience }).ConfigureAwait(false);
+                    return result.ResultInfos[0].TopicPartitionOffsetError.Offset.Value;
+                }
+                catch (ListOffsetsException error)
+                {
+                    throw new KafkaException(error.Result.ResultInfos[0].TopicPartitionOffsetError.Error);
+                }
+            });
         }
-        catch (ListOffsetsException error)
+        catch (BrokerException error) when (error.Consequence == Consequence.Retry && Find(partition.Topic) is null)
         {
-            throw new KafkaException(error.Result.ResultInfos[0].TopicPartitionOffsetError.Error);
+            // The client says the same of a partition without a leader and of one that does not exist.
+            throw new BrokerException(Consequence.Stop, $"The offsets of {partition} cannot be read: topic '{partition.Topic}' does not exist.", error);
         }
-    });
+    }
 
     internal string Describe(Error error) => $"{Settings.Redact(error.Reason).TrimEnd('.')} ({error.Code})";
 }

@@ -24,7 +24,7 @@ internal static class KafkaErrors
             "a leader or a coordinator is moving or loading",
             ErrorCode.LeaderNotAvailable, ErrorCode.NotLeaderForPartition, ErrorCode.ReplicaNotAvailable, ErrorCode.FencedLeaderEpoch, ErrorCode.UnknownLeaderEpoch,
             ErrorCode.GroupLoadInProgress, ErrorCode.GroupCoordinatorNotAvailable, ErrorCode.NotCoordinatorForGroup, ErrorCode.NotController, ErrorCode.OffsetNotAvailable,
-            ErrorCode.KafkaStorageError, ErrorCode.NotEnoughReplicas, ErrorCode.NotEnoughReplicasAfterAppend, ErrorCode.ThrottlingQuotaExceeded),
+            ErrorCode.KafkaStorageError, ErrorCode.Local_NoEnt, ErrorCode.NotEnoughReplicas, ErrorCode.NotEnoughReplicasAfterAppend, ErrorCode.ThrottlingQuotaExceeded),
         new(
             Consequence.Retry,
             "an earlier call or transaction is still being ended",

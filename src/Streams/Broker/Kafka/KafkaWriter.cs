@@ -8,19 +8,18 @@ internal sealed class KafkaWriter : TransactionalWriter
     /// <summary>One call of the client; what takes longer is called again.</summary>
     private static readonly TimeSpan CallTime = TimeSpan.FromSeconds(1);
 
-    /// <summary>Positions that are not taken by then are given up with their transaction: that call does not resume.</summary>
-    private static readonly TimeSpan OffsetsTime = TimeSpan.FromSeconds(10);
-
     private const int PollEvery = 256;
 
     private readonly KafkaBroker _broker;
     private readonly string _id;
     private readonly IProducer<byte[]?, byte[]?> _producer;
     private readonly Action<DeliveryReport<byte[]?, byte[]?>> _delivered;
+    private readonly KafkaCaller _caller;
     private Dictionary<TopicPartition, long> _last = [];
     private Dictionary<TopicPartition, long> _committed = [];
     private bool _failed;
     private bool _lostAll;
+    private bool _isLeftBehind;
     private volatile string? _refusedPartition;
     private int _sincePoll;
 
@@ -35,7 +34,11 @@ internal sealed class KafkaWriter : TransactionalWriter
             .SetKeySerializer(Serializers.ByteArray!)
             .SetValueSerializer(Serializers.ByteArray!)
             .Build());
+        _caller = new KafkaCaller("kstream-kafka-positions");
     }
+
+    /// <summary>Positions that are not taken by then are given up with their transaction: that call does not resume. Tests take less.</summary>
+    internal TimeSpan OffsetsTime { get; init; } = TimeSpan.FromSeconds(10);
 
     public override void Initialize()
     {
@@ -66,7 +69,13 @@ internal sealed class KafkaWriter : TransactionalWriter
     public override void SendOffsets(string group, IReadOnlyList<KeyValuePair<TopicPartition, long>> positions, GroupToken token)
     {
         CheckCoordinator();
-        Call($"given the positions of group '{group}'", () =>
+        Call($"given the positions of group '{group}'", () => _isLeftBehind = !_caller.TryCall(SendAndAskWhy, OffsetsTime + CallTime));
+        if (_isLeftBehind)
+        {
+            throw new BrokerException(Consequence.NewWriter, $"The transaction of '{_id}' was not given the positions of group '{group}' within {OffsetsTime.TotalSeconds:0} s");
+        }
+
+        void SendAndAskWhy()
         {
             try
             {
@@ -77,7 +86,7 @@ internal sealed class KafkaWriter : TransactionalWriter
                 // All that the client says of a transaction that fails during this call; asked again, it says why.
                 Send();
             }
-        });
+        }
 
         void Send() => _producer.SendOffsetsToTransaction(
             positions.Select(position => new TopicPartitionOffset(KafkaBroker.Client(position.Key), position.Value)),
@@ -87,6 +96,7 @@ internal sealed class KafkaWriter : TransactionalWriter
 
     public override void Commit()
     {
+        CheckCoordinator();
         try
         {
             Call("committed", () => _producer.CommitTransaction(CallTime));
@@ -102,6 +112,8 @@ internal sealed class KafkaWriter : TransactionalWriter
 
     public override void Abort()
     {
+        CheckCoordinator();
+
         // The client may end a transaction that the broker has not heard of yet, and takes the refusal for fatal: let it
         // hear. After an error the client sends nothing any more.
         if (!_failed)
@@ -114,11 +126,24 @@ internal sealed class KafkaWriter : TransactionalWriter
 
     public override long LastOffset(TopicPartition partition) => _committed[partition];
 
-    public override void Dispose() => _producer.Dispose();
+    public override void Dispose()
+    {
+        if (_isLeftBehind)
+        {
+            // Whatever that call still sends is refused: the next writer of this id has fenced this one by then.
+            _caller.End(_producer.Dispose);
+        }
+        else
+        {
+            _producer.Dispose();
+            _caller.End(() => { });
+        }
+    }
 
     /// <summary>
     /// librdkafka waits for minutes, whatever the time given, for a group coordinator that was missing in the metadata while
-    /// it restarted (its issue 5511). With several brokers it finds out; after all of them were gone a new client is needed.
+    /// it restarted (its issues 5456 and 5511). With several brokers it finds out; after all of them were gone a new client is
+    /// needed. Where they go while it waits, the call is left behind.
     /// </summary>
     private void CheckCoordinator()
     {

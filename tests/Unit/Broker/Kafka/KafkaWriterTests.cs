@@ -84,9 +84,58 @@ public sealed class KafkaWriterTests : IDisposable
         Assert.Throws<BrokerException>(Transact);
         Again(_writer.Abort);
 
-        Work();
+        Work(_writer);
 
         Assert.True(_writer.LastOffset(Partition) >= 0);
+    }
+
+    /// <summary>The client waits for a group's coordinator for as long as that is away, whatever the time it is given.</summary>
+    [Fact]
+    public async Task PositionsThatNobodyTakesAreGivenUpWithTheirWriterAndTheNextOneGoesOn()
+    {
+        const int Group = 2;
+        using MockCluster cluster = new(brokers: 2);
+        cluster.CreateTopic(Partition.Topic);
+        cluster.Lead(Partition.Topic, broker: 1);
+        cluster.Coordinate("transaction", "writer", broker: 1);
+        cluster.Coordinate("group", "group", Group);
+        cluster.TakeDown(Group);
+        using KafkaBroker broker = cluster.NewBroker();
+        KafkaWriter writer = new(broker, "writer", TimeSpan.FromSeconds(30)) { OffsetsTime = TimeSpan.FromSeconds(1) };
+        try
+        {
+            Again(writer.Initialize);
+            writer.Begin();
+            writer.Append(Partition, Record);
+
+            Task<BrokerException> failing = Task.Run(() => Assert.Throws<BrokerException>(() => writer.SendOffsets("group", [new(Partition, 1)], new GroupToken("member", 1))));
+            BrokerException failure = await failing.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+
+            Assert.Equal(Consequence.NewWriter, failure.Consequence);
+            Assert.Contains("'writer'", failure.Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            writer.Dispose();
+            cluster.BringUp(Group);
+        }
+
+        using TransactionalWriter next = broker.CreateWriter("writer", TimeSpan.FromSeconds(30));
+        Transact(next);
+    }
+
+    [Fact]
+    public void APartitionWithoutALeaderIsNoReasonToEnd()
+    {
+        _cluster.CreateTopic("other");
+        _cluster.Lead(Partition.Topic, broker: -1);
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = _cluster.Address }) { Patience = TimeSpan.FromSeconds(3) };
+        broker.EndOffset(new("other", 0), committedOnly: false);
+
+        BrokerException failure = Assert.Throws<BrokerException>(() => broker.EndOffset(Partition, committedOnly: false));
+
+        Assert.Equal(Consequence.Retry, failure.Consequence);
+        Assert.Contains(nameof(ErrorCode.Local_NoEnt), failure.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -105,18 +154,20 @@ public sealed class KafkaWriterTests : IDisposable
 
     private static OutgoingRecord Record => new(1_700_000_000_000, "key"u8, true, "value"u8, true, Headers.Empty);
 
-    private void Transact()
+    private void Transact() => Transact(_writer);
+
+    private static void Transact(TransactionalWriter writer)
     {
-        Again(_writer.Initialize);
-        Work();
+        Again(writer.Initialize);
+        Work(writer);
     }
 
-    private void Work()
+    private static void Work(TransactionalWriter writer)
     {
-        _writer.Begin();
-        _writer.Append(Partition, Record);
-        Again(() => _writer.SendOffsets("group", [new(Partition, 1)], new GroupToken("member", 1)));
-        Again(_writer.Commit);
+        writer.Begin();
+        writer.Append(Partition, Record);
+        Again(() => writer.SendOffsets("group", [new(Partition, 1)], new GroupToken("member", 1)));
+        Again(writer.Commit);
     }
 
     private static void Again(Action call)

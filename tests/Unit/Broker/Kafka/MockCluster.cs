@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -6,8 +7,8 @@ using Confluent.Kafka;
 namespace KStreamSharp.Tests;
 
 /// <summary>
-/// librdkafka's own cluster of one broker, inside the process: it answers any request with the errors it is told. It checks
-/// nothing itself, so what a real broker does is tested elsewhere.
+/// librdkafka's own cluster inside the process: it answers any request with the errors it is told. It checks nothing itself,
+/// so what a real broker does is tested elsewhere.
 /// </summary>
 internal sealed partial class MockCluster : IDisposable
 {
@@ -39,11 +40,11 @@ internal sealed partial class MockCluster : IDisposable
         });
     }
 
-    public MockCluster()
+    public MockCluster(int brokers = 1)
     {
         byte[] error = new byte[512];
         nint configuration = NewConfiguration();
-        Set(configuration, "test.mock.num.brokers", "1", error, (nuint)error.Length);
+        Set(configuration, "test.mock.num.brokers", brokers.ToString(CultureInfo.InvariantCulture), error, (nuint)error.Length);
         Set(configuration, "log_level", "0", error, (nuint)error.Length);
         _client = New(Producer, configuration, error, (nuint)error.Length);
         _cluster = _client == 0 ? throw new InvalidOperationException(Encoding.UTF8.GetString(error)) : ClusterOf(_client);
@@ -66,6 +67,16 @@ internal sealed partial class MockCluster : IDisposable
     public KafkaBroker NewBroker() => new(new KafkaOptions { BootstrapServers = Address });
 
     public void CreateTopic(string topic) => NewTopic(_cluster, topic, 1, 1);
+
+    /// <summary>A broker by its number, from 1; 0 or less for none.</summary>
+    public void Lead(string topic, int broker) => SetLeader(_cluster, topic, 0, broker);
+
+    /// <summary>The coordinator of a "group" or a "transaction".</summary>
+    public void Coordinate(string kind, string key, int broker) => SetCoordinator(_cluster, kind, key, broker);
+
+    public void TakeDown(int broker) => SetDown(_cluster, broker);
+
+    public void BringUp(int broker) => SetUp(_cluster, broker);
 
     /// <summary>The next requests of a kind are answered with these errors, one each.</summary>
     public void Fail(Request request, params ErrorCode[] errors) => PushErrors(_cluster, (short)request, (nuint)errors.Length, [.. errors.Select(error => (int)error)]);
@@ -95,4 +106,16 @@ internal sealed partial class MockCluster : IDisposable
 
     [LibraryImport(Library, EntryPoint = "rd_kafka_mock_push_request_errors_array")]
     private static partial int PushErrors(nint cluster, short request, nuint count, int[] errors);
+
+    [LibraryImport(Library, EntryPoint = "rd_kafka_mock_partition_set_leader", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int SetLeader(nint cluster, string topic, int partition, int broker);
+
+    [LibraryImport(Library, EntryPoint = "rd_kafka_mock_coordinator_set", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int SetCoordinator(nint cluster, string kind, string key, int broker);
+
+    [LibraryImport(Library, EntryPoint = "rd_kafka_mock_broker_set_down")]
+    private static partial int SetDown(nint cluster, int broker);
+
+    [LibraryImport(Library, EntryPoint = "rd_kafka_mock_broker_set_up")]
+    private static partial int SetUp(nint cluster, int broker);
 }
