@@ -11,8 +11,7 @@ public sealed class BrokerOutageTests(ITestOutputHelper output) : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    // Run by name only: one run in a few leaves an instance waiting in the client for longer than the limit (see docs/guarantees.md).
-    [Fact(Explicit = true)]
+    [Fact]
     public async Task InstancesOfBothProtocolsGoOnWhenTheirBrokerComesBack()
     {
         await using OwnBroker broker = await OwnBroker.Start("PLAINTEXT");

@@ -15,9 +15,22 @@ internal sealed class OwnBroker : IAsyncDisposable
 {
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
 
-    /// <summary>As the image starts, but a container that is started again has its folder formatted already.</summary>
+    private const string Kafka = "java -Xmx512m -Dlog4j2.configurationFile=/etc/kafka/docker/broker-log.xml -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties";
+
+    /// <summary>
+    /// As the image starts; a container that is started again has its folder formatted already. Its controller starts alone
+    /// then, until it has taken the leadership of all partitions away: a broker that finds itself still their leader drops the
+    /// end of each transaction that was being committed when it was killed, and leaves it open for ever (KAFKA-20734).
+    /// </summary>
     private const string Command =
-        "[ -e /tmp/own/meta.properties ] && exec java -Xmx512m -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties || exec /etc/kafka/docker/run";
+        $"""
+        [ -e /tmp/own/meta.properties ] || exec /etc/kafka/docker/run
+        {Kafka} --override process.roles=controller --override listeners=CONTROLLER://localhost:9093 --override advertised.listeners=CONTROLLER://localhost:9093 >/tmp/controller.log 2>&1 &
+        until grep -q 'Fencing broker 1' /tmp/controller.log; do sleep 0.1; done
+        kill $!
+        wait $!
+        exec {Kafka}
+        """;
 
     private readonly IContainer _container;
 
@@ -60,7 +73,9 @@ internal sealed class OwnBroker : IAsyncDisposable
                 .WithEnvironment("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR", "1")
                 .WithEnvironment("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1")
                 .WithEnvironment("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
-                .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1");
+                .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1")
+                .WithEnvironment("KAFKA_BROKER_SESSION_TIMEOUT_MS", "1000")
+                .WithEnvironment("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "200");
             IContainer container = settings.Aggregate(builder, (with, setting) => with.WithEnvironment(setting.Name, setting.Value)).Build();
             await container.StartAsync(TestContext.Current.CancellationToken);
             return new OwnBroker(container, $"127.0.0.1:{port}");

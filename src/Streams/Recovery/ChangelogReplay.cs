@@ -9,7 +9,7 @@ internal sealed class ChangelogReplay : IDisposable
     private readonly TopicPartition _changelog;
     private readonly ShardStore _store;
     private readonly Reader _reader;
-    private long _waitingSince;
+    private readonly TransactionWait _wait;
 
     /// <param name="parts">The parts of the instance.</param>
     /// <param name="changelog">The partition.</param>
@@ -20,6 +20,7 @@ internal sealed class ChangelogReplay : IDisposable
         _parts = parts;
         _changelog = changelog;
         _store = store;
+        _wait = new TransactionWait(parts);
         From = from;
         _reader = parts.Broker.CreateReader(readCommitted: true);
         _reader.Assign(changelog, from);
@@ -53,11 +54,12 @@ internal sealed class ChangelogReplay : IDisposable
 
         if (batch is not null)
         {
+            _wait.End();
             Apply(batch);
         }
         else if (Position < end && _reader.AtEnd(_changelog))
         {
-            WarnOfWait(end);
+            _wait.Go(seconds => Log.RestoreWaits(_parts.Logger, _changelog.Partition, Position, _changelog, end, seconds));
         }
 
         return batch is not null;
@@ -102,18 +104,5 @@ internal sealed class ChangelogReplay : IDisposable
 
         changes.PutMarker(Position, time, newest ?? last?.Marker?.Write() ?? default);
         _store.Write(changes);
-    }
-
-    private void WarnOfWait(long end)
-    {
-        if (_waitingSince == 0)
-        {
-            _waitingSince = _parts.Time.GetTimestamp();
-        }
-        else if (_parts.Time.GetElapsedTime(_waitingSince) > _parts.Options.TransactionTimeout)
-        {
-            Log.RestoreWaits(_parts.Logger, _changelog.Partition, Position, _changelog, end, _parts.Time.GetElapsedTime(_waitingSince).TotalSeconds);
-            _waitingSince = _parts.Time.GetTimestamp();
-        }
     }
 }

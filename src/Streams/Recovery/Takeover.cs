@@ -36,6 +36,7 @@ internal class Takeover
     private readonly TopicPartition[] _sources;
     private readonly InputOptions?[] _inputs;
     private readonly long _startedAt;
+    private readonly TransactionWait _wait;
     private readonly Dictionary<string, string> _damagedSnapshots = [];
     private Phase _phase = Phase.Positions;
     private long?[] _group = [];
@@ -60,6 +61,7 @@ internal class Takeover
         _parts = parts;
         _shard = shard;
         _number = number;
+        _wait = new TransactionWait(parts);
         _changelog = new(InternalTopics.Changelog(parts.App), shard);
         (Step Step, TopicPartition Partition)[] sources = [.. parts.Topics.Sources(parts.Flow, parts.App, shard)];
         _sources = [.. sources.Select(source => source.Partition)];
@@ -153,9 +155,11 @@ internal class Takeover
             case Phase.Positions:
                 if (!_parts.Broker.TryGetCommittedOffsets(_parts.App, _sources, out _group))
                 {
+                    _wait.Go(seconds => Log.PositionsWait(_parts.Logger, _shard, _parts.App, seconds));
                     return false;
                 }
 
+                _wait.End();
                 Next(Phase.End, "takeover.1");
                 return true;
 

@@ -5,6 +5,8 @@ namespace KStreamSharp;
 /// <summary>All log lines of the engine. Ids: 1xx life of an instance, 2xx membership, 3xx restore, 4xx commit, 5xx records, 6xx the broker's client.</summary>
 internal static partial class Log
 {
+    private const string LastingWait = "A wait that lasts is for a transaction that the broker does not end: see 'When every broker goes away' in docs/guarantees.md.";
+
     [LoggerMessage(100, LogLevel.Information, "Instance {Instance} of {App} starts: {Shards} shards, {Workers} workers.")]
     public static partial void Starts(ILogger logger, string instance, string app, int shards, int workers);
 
@@ -38,7 +40,7 @@ internal static partial class Log
     [LoggerMessage(302, LogLevel.Information, "Shard {Shard}: restored {Records} changelog records up to offset {Offset} in {Seconds:F2} s.")]
     public static partial void Restored(ILogger logger, int shard, long records, long offset, double seconds);
 
-    [LoggerMessage(303, LogLevel.Warning, "Shard {Shard}: the restore waits at offset {Position} of {Partition} for an open transaction below offset {End}, since {Seconds:F0} s.")]
+    [LoggerMessage(303, LogLevel.Warning, "Shard {Shard}: the restore waits at offset {Position} of {Partition} for an open transaction below offset {End}, since {Seconds:F0} s. " + LastingWait)]
     public static partial void RestoreWaits(ILogger logger, int shard, long position, TopicPartition partition, long end, double seconds);
 
     [LoggerMessage(304, LogLevel.Information, "Shard {Shard}: commit marker and committed positions differ; reading both again.")]
@@ -64,6 +66,9 @@ internal static partial class Log
 
     [LoggerMessage(311, LogLevel.Information, "Shard {Shard}: runs here, {Milliseconds} ms after its last commit elsewhere.")]
     public static partial void Claimed(ILogger logger, int shard, long milliseconds);
+
+    [LoggerMessage(312, LogLevel.Warning, "Shard {Shard}: the restore waits for the positions of group '{Group}', of which an open transaction holds some or which the broker does not answer, since {Seconds:F0} s. " + LastingWait)]
+    public static partial void PositionsWait(ILogger logger, int shard, string group, double seconds);
 
     [LoggerMessage(350, LogLevel.Debug, "Shard {Shard}: snapshot {Snapshot} of {Bytes} bytes is in the store after {Seconds:F2} s.")]
     public static partial void SnapshotUploaded(ILogger logger, int shard, string snapshot, long bytes, double seconds);

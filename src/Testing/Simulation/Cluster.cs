@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace KStreamSharp.Testing;
 
 /// <summary>
@@ -28,6 +30,9 @@ internal sealed class Cluster : IDisposable
 
     /// <summary>What instances that are opened from now on run.</summary>
     public Dataflow Flow { get; set; }
+
+    /// <summary>Where instances that are opened from now on log; null for nowhere.</summary>
+    public ILoggerFactory? Logging { get; set; }
 
     /// <summary>Changes the options of instances that are opened from now on.</summary>
     public Func<StreamOptions, StreamOptions> Adjust { get; set; } = options => options;
@@ -162,7 +167,7 @@ internal sealed class Cluster : IDisposable
                     TransactionTimeout = TimeSpan.FromSeconds(1),
                     RecordsPerTurnMax = cluster.RecordsPerTurnMax,
                 }),
-                logging: null,
+                cluster.Logging,
                 cluster.Clock,
                 step =>
                 {

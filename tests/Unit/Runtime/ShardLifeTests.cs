@@ -68,6 +68,26 @@ public class ShardLifeTests
         Assert.Equal(ledger.Pushed, cluster.Outputs(LedgerFlow.Counts).Count());
     }
 
+    /// <summary>A broker may hold a transaction open that it ends for nobody; those who wait for it say so.</summary>
+    [Fact]
+    public void AShardThatWaitsForPositionsSaysSo()
+    {
+        LedgerFlow ledger = new();
+        Lines lines = new();
+        using Cluster cluster = new(ledger.Flow, shards: 1) { Logging = lines };
+        using TransactionalWriter other = cluster.Broker.CreateWriter("other", TimeSpan.FromHours(1));
+        other.Initialize();
+        other.Begin();
+        other.SendOffsets("ledger", [new(new(LedgerFlow.Entries.Name, 0), 1)], new GroupToken("", -1));
+        Cluster.Member member = cluster.Add("one");
+
+        cluster.Until(() => lines.Any("the restore waits for the positions of group 'ledger'"), "the wait is in the log");
+        Assert.Equal(0, member.Running);
+
+        other.Abort();
+        cluster.Until(() => member.Running == 1, "the shard runs");
+    }
+
     [Fact]
     public void SlowStepsDoNotOutliveTheTransaction()
     {
