@@ -396,9 +396,9 @@ public sealed class ResetTests : IDisposable
 
         private sealed class Told(EngineParts parts, int shard, long number, List<string> reasons) : Takeover(parts, shard, number)
         {
-            protected override RestorePlan Plan(LocalState? local, ChangelogState changelog)
+            protected override RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog)
             {
-                RestorePlan plan = base.Plan(local, changelog);
+                RestorePlan plan = base.Plan(local, snapshots, damaged, changelog);
                 reasons.Add(plan.Reason);
                 return plan;
             }
