@@ -11,6 +11,7 @@ internal static class WrongEngines
         ["d"] = new Wrong { Commit = (parts, membership, transaction) => new MovedPositionsOnly(parts, membership, transaction) },
         ["e"] = new Wrong { Takeover = (parts, shard, number) => new TombstonesForgotten(parts, shard, number) },
         ["f"] = new Wrong { Takeover = (parts, shard, number) => new EndsForgotten(parts, shard, number) },
+        ["g"] = new Wrong { Series = (parts, shard, ownerEpoch) => new BlindCollector(parts, shard, ownerEpoch) },
     };
 
     private sealed class Wrong : EngineSteps
@@ -18,6 +19,11 @@ internal static class WrongEngines
         public Func<EngineParts, Membership, Transaction, Commit>? Commit { get; init; }
 
         public Func<EngineParts, int, long, Takeover>? Takeover { get; init; }
+
+        public Func<EngineParts, int, long, SnapshotSeries>? Series { get; init; }
+
+        public override SnapshotSeries NewSnapshotSeries(EngineParts parts, int shard, long ownerEpoch) =>
+            Series?.Invoke(parts, shard, ownerEpoch) ?? base.NewSnapshotSeries(parts, shard, ownerEpoch);
 
         public override Commit NewCommit(EngineParts parts, Membership membership, Transaction transaction) =>
             Commit?.Invoke(parts, membership, transaction) ?? base.NewCommit(parts, membership, transaction);
@@ -90,5 +96,12 @@ internal static class WrongEngines
     private sealed class EndsForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
     {
         protected override RunProgress RunOf(CommitMarker? marker) => base.RunOf(marker) with { EndsSeen = new Dictionary<string, IReadOnlySet<int>>() };
+    }
+
+    /// <summary>Snapshot, step 5, deletes by name: what older owners wrote, whatever the kept manifests name.</summary>
+    private sealed class BlindCollector(EngineParts parts, int shard, long ownerEpoch) : SnapshotSeries(parts, shard, ownerEpoch)
+    {
+        protected override IEnumerable<string> Garbage(IReadOnlyList<SnapshotObject> objects, IReadOnlyList<SnapshotEntry> kept, IReadOnlyList<SnapshotManifest> manifests) =>
+            objects.Select(stored => stored.Name).Where(name => Place.EpochOf(name, ChangelogId) < OwnerEpoch && !kept.Select(Place.Manifest).Contains(name));
     }
 }

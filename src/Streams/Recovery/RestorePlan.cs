@@ -39,9 +39,6 @@ internal sealed record RestorePlan(RestoreKind Kind, long From, string Reason, S
     /// <summary>How much earlier than the tombstones a source is taken to be too old.</summary>
     private static readonly TimeSpan Margin = TimeSpan.FromHours(1);
 
-    /// <summary>The bytes of a changelog offset where nobody has measured them.</summary>
-    private const long BytesPerOffsetGuess = 100;
-
     /// <param name="local">The local folder, or null when it is new.</param>
     /// <param name="snapshots">The published snapshots, newest first.</param>
     /// <param name="damaged">Why snapshots cannot be used that were tried already, by their ids.</param>
@@ -49,6 +46,7 @@ internal sealed record RestorePlan(RestoreKind Kind, long From, string Reason, S
     /// <param name="groupHasPositions">Whether the group has committed positions for the shard's sources.</param>
     /// <param name="now">The time, in milliseconds since 1970.</param>
     /// <param name="tombstoneRetention">How long the changelog keeps tombstones.</param>
+    /// <param name="bytesPerOffsetGuess">The bytes of a changelog offset where no snapshot has measured them.</param>
     public static RestorePlan Decide(
         LocalState? local,
         IReadOnlyList<SnapshotEntry> snapshots,
@@ -56,14 +54,15 @@ internal sealed record RestorePlan(RestoreKind Kind, long From, string Reason, S
         ChangelogState changelog,
         bool groupHasPositions,
         long now,
-        TimeSpan tombstoneRetention)
+        TimeSpan tombstoneRetention,
+        long bytesPerOffsetGuess = 100)
     {
         if (groupHasPositions && changelog.End == 0)
         {
             return new(RestoreKind.Refuse, 0, "the group has positions, but the changelog is empty: it was deleted and made anew");
         }
 
-        long bytesPerOffset = snapshots.FirstOrDefault(entry => entry.BytesPerOffset > 0)?.BytesPerOffset ?? BytesPerOffsetGuess;
+        long bytesPerOffset = snapshots.FirstOrDefault(entry => entry.BytesPerOffset > 0)?.BytesPerOffset ?? bytesPerOffsetGuess;
         List<(RestorePlan Plan, long Cost)> usable = [];
         List<string> useless = [];
         if (local is null)

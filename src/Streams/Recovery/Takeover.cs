@@ -114,7 +114,7 @@ internal class Takeover
     protected virtual long ChangelogEnd() => _parts.Broker.EndOffset(_changelog, committedOnly: false);
 
     protected virtual RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog) =>
-        RestorePlan.Decide(local, snapshots, damaged, changelog, Array.Exists(_group, position => position is not null), _parts.NowMilliseconds, Broker.TombstoneRetention);
+        RestorePlan.Decide(local, snapshots, damaged, changelog, Array.Exists(_group, position => position is not null), _parts.NowMilliseconds, Broker.TombstoneRetention, _parts.Options.BytesPerOffsetGuess);
 
     /// <summary>How far the shard has come in its finite run: as the last marker says.</summary>
     protected virtual RunProgress RunOf(CommitMarker? marker) => marker?.Run ?? new RunProgress();

@@ -63,6 +63,9 @@ public sealed record StreamOptions
     /// <summary>A test mode: every logic is saved and dropped from memory after each turn, which shows what a snapshot forgets.</summary>
     public bool EvictAlways { get; init; }
 
+    /// <summary>The bytes of a changelog offset where none have been measured, to compare a replay with a download.</summary>
+    internal long BytesPerOffsetGuess { get; init; } = 100;
+
     /// <summary>Checks the options.</summary>
     /// <exception cref="StreamException">An option cannot be used; the message names it and says why.</exception>
     public void Check()

@@ -52,7 +52,7 @@ public sealed class Simulation
     /// <param name="trace">Told every event of the run before it happens; null for nobody.</param>
     public SimulationReport Run(int seed, Action<string>? trace = null)
     {
-        List<SimulationEvent> events = SimulationEvent.Draw(new Random(seed), Events);
+        List<SimulationEvent> events = SimulationEvent.Draw(new Random(seed), Events, TakesSnapshots(seed));
         (string? breach, IReadOnlyDictionary<string, int> faults) = Play(seed, events, trace);
         if (breach is not null)
         {
@@ -61,6 +61,9 @@ public sealed class Simulation
 
         return new SimulationReport(seed, breach, [.. events.Select(e => e.ToString())], faults);
     }
+
+    /// <summary>Whether the instances of a seed's run have a snapshot store: in two of five.</summary>
+    internal static bool TakesSnapshots(int seed) => seed % 5 is 2 or 4;
 
     private (string? Breach, IReadOnlyDictionary<string, int> Faults) Play(int seed, IReadOnlyList<SimulationEvent> events, Action<string>? trace)
     {

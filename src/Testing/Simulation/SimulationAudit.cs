@@ -70,6 +70,15 @@ internal sealed class SimulationAudit
     public void Wiped(Cluster.Member member, int shard, string reason)
     {
         bool isOld = reason.Contains("older than the changelog keeps tombstones", StringComparison.Ordinal);
+        bool isBehind = reason.Contains(", the changelog begins at ", StringComparison.Ordinal);
+        bool isReplaced = !reason.Contains("the local state cannot be used", StringComparison.Ordinal) && reason.Contains("snapshot ", StringComparison.Ordinal);
+        if (isBehind || isReplaced)
+        {
+            _count(isBehind ? "Wiped: before the changelog's start, a snapshot is there" : "Wiped: a snapshot is nearer");
+            Replaced(member, shard);
+            return;
+        }
+
         if (!isOld && !member.Damaged.Contains(shard))
         {
             throw new SimulationBreach($"shard {shard}: {member.Name} wipes its folder: {reason}");
@@ -104,7 +113,8 @@ internal sealed class SimulationAudit
     /// All have left: no transaction hangs, everything that was there has been read, the group's positions are those of the
     /// last commits, and changelog and folders say the same.
     /// </summary>
-    public void CheckEnd()
+    /// <param name="store">The store of snapshots, or null.</param>
+    public void CheckEnd(SimulatedStore? store)
     {
         _cluster.Clock.Advance(TimeSpan.FromSeconds(2));
         Look();
@@ -116,7 +126,59 @@ internal sealed class SimulationAudit
                 CheckPositions(shard, marker);
                 CheckReplay(shard);
                 CheckFolders(shard);
+                if (store is not null)
+                {
+                    CheckSnapshots(shard, store);
+                }
             }
+        }
+    }
+
+    /// <summary>Every published snapshot is whole, and is what the changelog says up to its position; nothing else is left in the store.</summary>
+    private void CheckSnapshots(int shard, SimulatedStore store)
+    {
+        using SnapshotListReader reader = new(_cluster.Broker, _cluster.Flow.Id, shard);
+        SnapshotPlace place = new(_cluster.Flow.Id, shard);
+        if (!reader.Step(out IReadOnlyList<SnapshotEntry>? entries))
+        {
+            throw new SimulationBreach($"shard {shard}: the list of its snapshots cannot be read to its end");
+        }
+
+        foreach (SnapshotEntry entry in entries)
+        {
+            string manifestName = place.Manifest(entry);
+            if (store.IsDamagedAt(manifestName))
+            {
+                continue;
+            }
+
+            SnapshotManifest manifest = SnapshotManifest.LoadAsync(store.Store, place, entry, CancellationToken.None).GetAwaiter().GetResult();
+            if (manifest.Files.FirstOrDefault(file => !store.IsDamagedAt(file.Object) && !store.Store.Objects.ContainsKey(file.Object)) is { } missing)
+            {
+                throw new SimulationBreach($"shard {shard}: snapshot {entry.Id} is published, but {missing.Object} ({missing.Name}) is not there");
+            }
+
+            if (manifest.Files.Any(file => store.IsDamagedAt(file.Object)))
+            {
+                continue;
+            }
+
+            string path = _cluster.NewFolder();
+            Directory.CreateDirectory(path);
+            foreach (SnapshotFile file in manifest.Files)
+            {
+                File.WriteAllBytes(Path.Combine(path, file.Name), store.Store.Objects[file.Object]);
+            }
+
+            ShardFolder folder = ShardFolder.Read(path) ?? throw new SimulationBreach($"shard {shard}: snapshot {entry.Id} holds nothing");
+            if (folder.Position != entry.Position)
+            {
+                throw new SimulationBreach($"shard {shard}: snapshot {entry.Id} is at {folder.Position}");
+            }
+
+            _count("Audit: snapshot compared with the changelog");
+            CheckSame($"snapshot {entry.Id} of shard {shard}", shard, folder.Position, folder.States);
+            Directory.Delete(path, recursive: true);
         }
     }
 

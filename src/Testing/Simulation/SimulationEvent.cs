@@ -83,6 +83,18 @@ internal enum SimulationEventKind
     /// <summary>A writer is fenced by another of its id.</summary>
     Fence,
 
+    /// <summary>With snapshots: an instance will end as by kill -9 when it reaches a numbered step of a snapshot or of a download.</summary>
+    CrashAtSnapshot,
+
+    /// <summary>With snapshots: an instance will fall asleep when it reaches such a step, for some events.</summary>
+    SleepAtSnapshot,
+
+    /// <summary>With snapshots: calls of the store will fail, before or after they were carried out.</summary>
+    StoreFails,
+
+    /// <summary>With snapshots: an object of the store is lost, or has another byte in it.</summary>
+    StoreDamage,
+
     /// <summary>A finite run begins in the midst of it all.</summary>
     End,
 
@@ -115,21 +127,38 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
         (SimulationEventKind.ClockJump, 2), (SimulationEventKind.Days, 2), (SimulationEventKind.HoldMarkers, 7), (SimulationEventKind.ReleaseMarkers, 9),
         (SimulationEventKind.Compact, 5), (SimulationEventKind.TruncateChangelog, 2), (SimulationEventKind.FailCall, 12), (SimulationEventKind.Fence, 3),
 
-        // Until the engine notices damage by itself.
-        (SimulationEventKind.Corrupt, 0),
+    ];
+
+    /// <summary>The steps of a snapshot, and of a restore from one.</summary>
+    private static readonly string[] SnapshotSteps = ["snapshot.1", "snapshot.2", "snapshot.2", "snapshot.3", "snapshot.5", "restore.file"];
+
+    /// <summary>What else happens in a run with snapshots.</summary>
+    private static readonly (SimulationEventKind Kind, int Weight)[] SnapshotWeights =
+    [
+        .. Weights,
+        (SimulationEventKind.CrashAtSnapshot, 8), (SimulationEventKind.SleepAtSnapshot, 8), (SimulationEventKind.StoreFails, 8),
+        (SimulationEventKind.StoreDamage, 2), (SimulationEventKind.Corrupt, 3), (SimulationEventKind.TruncateChangelog, 4),
     ];
 
     /// <summary>The step that this event waits for.</summary>
-    public string Step => Steps[B % Steps.Length];
+    public string Step => IsAtSnapshotStep ? SnapshotSteps[B % SnapshotSteps.Length] : Steps[B % Steps.Length];
 
-    public bool IsAtStep => Kind is SimulationEventKind.CrashAt or SimulationEventKind.SleepAt or SimulationEventKind.WorkerSleepsAt;
+    public bool IsAtStep => IsAtSnapshotStep || Kind is SimulationEventKind.CrashAt or SimulationEventKind.SleepAt or SimulationEventKind.WorkerSleepsAt;
+
+    public bool IsCrash => Kind is SimulationEventKind.CrashAt or SimulationEventKind.CrashAtSnapshot;
+
+    /// <summary>The whole instance falls asleep, not a worker of it.</summary>
+    public bool IsSleep => Kind is SimulationEventKind.SleepAt or SimulationEventKind.SleepAtSnapshot;
+
+    private bool IsAtSnapshotStep => Kind is SimulationEventKind.CrashAtSnapshot or SimulationEventKind.SleepAtSnapshot;
 
     /// <summary>
     /// The events of a seed: one to three finite runs, each of which begins amidst the faults or after them. In some stretches
     /// nothing arrives: then only timers work, and no position moves.
     /// </summary>
-    public static List<SimulationEvent> Draw(Random random, int count)
+    public static List<SimulationEvent> Draw(Random random, int count, bool withSnapshots)
     {
+        (SimulationEventKind Kind, int Weight)[] weights = withSnapshots ? SnapshotWeights : Weights;
         List<SimulationEvent> events = [Any(SimulationEventKind.Add), Any(SimulationEventKind.Push)];
         int runs = random.Next(4) == 0 ? 1 + random.Next(3) : 1;
         bool quiet = false;
@@ -162,8 +191,8 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
 
         SimulationEventKind Kind()
         {
-            int at = random.Next(Weights.Sum(entry => entry.Weight));
-            foreach ((SimulationEventKind kind, int weight) in Weights)
+            int at = random.Next(weights.Sum(entry => entry.Weight));
+            foreach ((SimulationEventKind kind, int weight) in weights)
             {
                 if ((at -= weight) < 0)
                 {

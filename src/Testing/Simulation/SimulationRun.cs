@@ -20,6 +20,7 @@ internal sealed class SimulationRun : IDisposable
     private readonly Dictionary<string, (SimulationEvent Event, int Left)> _failing = [];
     private readonly Dictionary<int, string> _covering = [];
     private readonly Dictionary<Cluster.Member, HashSet<int>> _refused = [];
+    private readonly SimulatedStore? _store;
     private readonly bool _evictAlways;
     private int _next;
     private bool _settling;
@@ -38,7 +39,16 @@ internal sealed class SimulationRun : IDisposable
         _cluster = new Cluster(simulation.Flow, shards: 1 + random.Next(4), simulation.Guarantee) { Steps = simulation.Steps, RecordsPerTurnMax = 1 + random.Next(9) };
         // Also a commit after every turn: then nothing of a worker's turn waits for what membership learns meanwhile.
         TimeSpan commitInterval = TimeSpan.FromMilliseconds(seed % 4 == 2 ? 0 : 100);
-        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers, CommitInterval = commitInterval };
+        SnapshotOptions? snapshots = null;
+        if (Simulation.TakesSnapshots(seed))
+        {
+            _store = new SimulatedStore();
+            _store.Failed += what => Count($"Store fails: {what}");
+            snapshots = new SnapshotOptions { Store = _store.Store, Interval = TimeSpan.FromSeconds(1), Kept = 1 + (seed % 3) };
+        }
+
+        // An offset counts as much, so that a snapshot is worth its download.
+        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers, CommitInterval = commitInterval, Snapshots = snapshots, BytesPerOffsetGuess = 10_000 };
         _cluster.Clock.Jump(_ahead);
         _cluster.StopsAt = Reached;
         _cluster.Seen = (_, what) => Count($"Group: {what}");
@@ -91,7 +101,7 @@ internal sealed class SimulationRun : IDisposable
             return;
         }
 
-        _audit.CheckEnd();
+        _audit.CheckEnd(_store);
         _simulation.Check(_topics);
     }
 
@@ -156,7 +166,7 @@ internal sealed class SimulationRun : IDisposable
 
                 Open(member);
                 break;
-            case SimulationEventKind.CrashAt or SimulationEventKind.SleepAt or SimulationEventKind.WorkerSleepsAt:
+            case SimulationEventKind.CrashAt or SimulationEventKind.SleepAt or SimulationEventKind.WorkerSleepsAt or SimulationEventKind.CrashAtSnapshot or SimulationEventKind.SleepAtSnapshot:
                 _armed.Add((e, member));
                 break;
             case SimulationEventKind.Sleep when member is { IsUp: true, IsBusy: false, IsAsleep: false }:
@@ -212,13 +222,23 @@ internal sealed class SimulationRun : IDisposable
                 _audit.Look();
                 _cluster.Broker.Compact();
                 break;
-            case SimulationEventKind.TruncateChangelog when members.Find(other => !other.IsUp) is { } down:
+            case SimulationEventKind.TruncateChangelog when _store is not { IsDamaged: true } && members.Find(other => !other.IsUp) is { } down:
                 Truncate(down, e);
                 break;
             case SimulationEventKind.Corrupt when members.Find(other => !other.IsUp) is { } down:
                 if (down.Corrupt(e.B % _cluster.Shards, e.C, 1 + (e.D % 16)))
                 {
                     Count(e.Kind);
+                }
+
+                break;
+            case SimulationEventKind.StoreFails when _store is not null:
+                _store.Fail(1 + (e.B % 4), carriedOut: e.C % 2 == 0);
+                break;
+            case SimulationEventKind.StoreDamage when _store is not null && _covering.Count == 0:
+                if (_store.Damage(e.B, lost: e.C % 2 == 0))
+                {
+                    Count(e.Kind, e.C % 2 == 0 ? "lost" : "changed");
                 }
 
                 break;
@@ -294,13 +314,13 @@ internal sealed class SimulationRun : IDisposable
 
         _armed.RemoveAt(at);
         Count(e.Kind, step == "begin" && HasProcessed(member) ? "begin, after a batch of which nothing was produced" : step);
-        if (e.Kind == SimulationEventKind.CrashAt)
+        if (e.IsCrash)
         {
             return true;
         }
 
         bool asleep = member.IsAsleep;
-        member.IsAsleep |= e.Kind == SimulationEventKind.SleepAt;
+        member.IsAsleep |= e.IsSleep;
         _trace?.Invoke($"     {member.Name} sleeps at {step}");
         if (e.D % 4 < 3)
         {
@@ -308,7 +328,7 @@ internal sealed class SimulationRun : IDisposable
             Join();
         }
 
-        bool closing = asleep && e.Kind != SimulationEventKind.SleepAt;
+        bool closing = asleep && !e.IsSleep;
         for (int left = closing ? 0 : 3 + (e.D % 25); left > 0 && !_over && _next < _events.Count && _events[_next].Kind != SimulationEventKind.Finish && !member.IsDying; left--)
         {
             PlayNext();
@@ -471,6 +491,7 @@ internal sealed class SimulationRun : IDisposable
     private void Finish()
     {
         _settling = true;
+        _store?.Settle();
         _armed.Clear();
         _failing.Clear();
         _held.ForEach(_cluster.Broker.ReleaseMarkers);

@@ -25,6 +25,7 @@ public class SimulationTests
     [InlineData("d", 33)]
     [InlineData("e", 3)]
     [InlineData("f", 3)]
+    [InlineData("g", 2)]
     public void AWrongEngineIsFound(string wrong, int seed)
     {
         Assert.NotNull(RandomSimulation.Of(seed, Guarantee.ExactlyOnce, WrongEngines.All[wrong], shrinkRuns: 0).Run(seed).Breach);
