@@ -26,11 +26,14 @@ internal sealed class KafkaCaller
         return true;
     }
 
-    /// <summary>Ends the thread, after the call that it is in has returned and the last one has been made.</summary>
+    /// <summary>Ends the thread, after the call that it is in has returned and the last one has been made. Ended once, it stays so.</summary>
     public void End(Action last)
     {
-        _calls.Add(new Task(last));
-        _calls.CompleteAdding();
+        if (!_calls.IsAddingCompleted)
+        {
+            _calls.Add(new Task(last));
+            _calls.CompleteAdding();
+        }
     }
 
     private void Run()

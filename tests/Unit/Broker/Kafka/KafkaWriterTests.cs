@@ -125,6 +125,13 @@ public sealed class KafkaWriterTests : IDisposable
     }
 
     [Fact]
+    public void AWriterThatIsDisposedTwiceIsDisposed()
+    {
+        _writer.Dispose();
+        _writer.Dispose();
+    }
+
+    [Fact]
     public void APartitionWithoutALeaderIsNoReasonToEnd()
     {
         _cluster.CreateTopic("other");
