@@ -30,7 +30,7 @@ public static class KStreamHost
             await using ServiceProvider services = builder.Services.BuildServiceProvider();
             ILoggerFactory logging = services.GetRequiredService<ILoggerFactory>();
             return await new HostCommands(
-                builder.Build(services), flow => new FlowRunner(flow, builder.Stores, output, log, logging), new ResetCommand(logging, output, terminal), output, errors).InvokeAsync(args);
+                builder.Build(services), flow => new FlowRunner(flow, builder.Stores, output, log, logging), new ResetCommand(builder.Stores, logging, output, terminal), output, errors).InvokeAsync(args);
         }
         catch (StreamException error)
         {
