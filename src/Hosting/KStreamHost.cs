@@ -30,7 +30,12 @@ public static class KStreamHost
             await using ServiceProvider services = builder.Services.BuildServiceProvider();
             ILoggerFactory logging = services.GetRequiredService<ILoggerFactory>();
             return await new HostCommands(
-                builder.Build(services), flow => new FlowRunner(flow, builder.Stores, output, log, logging), new ResetCommand(logging, output, terminal), new SnapshotCommands(builder.Stores, logging, output), output, errors).InvokeAsync(args);
+                builder.Build(services),
+                flow => new FlowRunner(flow, builder.Stores, output, log, logging),
+                new ResetCommand(builder.Stores, logging, output, terminal),
+                new SnapshotCommands(builder.Stores, logging, output),
+                output,
+                errors).InvokeAsync(args);
         }
         catch (StreamException error)
         {

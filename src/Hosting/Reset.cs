@@ -8,6 +8,7 @@ namespace KStreamSharp.Hosting;
 /// <item>The topic <c>app-shards.reset</c> is made: no instance starts while it is there.</item>
 /// <item>Repartition topics are deleted, also those of steps that the flow has no longer.</item>
 /// <item>The changelog is deleted: every local folder and copy of the state is of another topic now.</item>
+/// <item>Snapshots are deleted, if their store is named.</item>
 /// <item>The group is deleted, with its positions.</item>
 /// <item>The local state folder is deleted.</item>
 /// <item>The topic of shards is deleted, with the runs in it.</item>
@@ -18,9 +19,10 @@ namespace KStreamSharp.Hosting;
 /// Each step does nothing where it has been done. So a reset that was cut off is finished by another one, and until then a
 /// start is refused. Inputs and outputs are the user's: they stay.
 /// </remarks>
-internal sealed partial class Reset(Broker broker, Dataflow flow, string app, LocalFolder folder, Action<string>? reached = null) : ResetJob(broker, app, reached)
+internal sealed partial class Reset(Broker broker, Dataflow flow, string app, LocalFolder folder, ISnapshotStore? store = null, Action<string>? reached = null) : ResetJob(broker, app, reached)
 {
     private string[] _repartitions = [];
+    private IReadOnlyList<SnapshotObject> _snapshots = [];
 
     public override IReadOnlyList<string> Look()
     {
@@ -28,13 +30,16 @@ internal sealed partial class Reset(Broker broker, Dataflow flow, string app, Lo
         string[] topics = [.. _repartitions.Append(InternalTopics.Changelog(App)).Append(InternalTopics.Shards(App)).Where(Exists)];
         TopicPartition[] sources = [.. Sources()];
         int positions = Positions(sources).Count(position => position is not null);
+        _snapshots = store is null ? [] : Ask("listed", stop => store.ListAsync($"{App}/", stop));
         bool unfinished = Exists(InternalTopics.Reset(App));
-        return topics.Length == 0 && positions == 0 && !folder.Exists && !unfinished
+        return topics.Length == 0 && positions == 0 && _snapshots.Count == 0 && !folder.Exists && !unfinished
             ? []
             :
             [
                 .. unfinished ? ["finish an earlier reset, which was cut off"] : Array.Empty<string>(),
                 .. topics.Select(topic => $"delete topic {topic}"),
+                .. _snapshots.Count > 0 ? [$"delete all snapshots of {App} ({_snapshots.Count} objects, {_snapshots.Sum(one => one.Bytes):N0} bytes)"] : Array.Empty<string>(),
+                .. store is null && HasSnapshots() ? ["keep the snapshots, which are of no use any more: their store is not named (--snapshots)"] : Array.Empty<string>(),
                 $"delete group {App}{(positions == 0 ? "" : $" with its positions in {positions} partitions")}",
                 .. folder.Exists ? [$"delete folder {folder.Path}"] : Array.Empty<string>(),
                 "keep inputs and outputs: the flow will read its inputs from their start (StartAt) and write its results once more",
@@ -62,29 +67,44 @@ internal sealed partial class Reset(Broker broker, Dataflow flow, string app, Lo
         Delete(InternalTopics.Changelog(App), tell);
         Reach("reset.3");
 
-        // Snapshots in a store go here: after the changelog, so that none is taken for a copy of what still is.
+        // 4: after the changelog, so that none is missed that still could be restored from
+        foreach (SnapshotObject one in _snapshots)
+        {
+            Ask("deleted", async stop =>
+            {
+                await store!.DeleteAsync(one.Name, stop).ConfigureAwait(false);
+                return true;
+            });
+        }
 
-        // 4
-        BrokerCalls.Ask(() => Broker.DeleteGroup(App));
-        tell($"deleted group {App}");
+        if (_snapshots.Count > 0)
+        {
+            tell($"deleted the snapshots of {App}");
+        }
+
         Reach("reset.4");
 
         // 5
+        BrokerCalls.Ask(() => Broker.DeleteGroup(App));
+        tell($"deleted group {App}");
+        Reach("reset.5");
+
+        // 6
         if (folder.Exists)
         {
             folder.Delete();
             tell($"deleted folder {folder.Path}");
         }
 
-        Reach("reset.5");
-
-        // 6
-        Delete(InternalTopics.Shards(App), tell);
         Reach("reset.6");
 
         // 7
-        BrokerCalls.Ask(() => Broker.DeleteTopic(InternalTopics.Reset(App)));
+        Delete(InternalTopics.Shards(App), tell);
         Reach("reset.7");
+
+        // 8
+        BrokerCalls.Ask(() => Broker.DeleteTopic(InternalTopics.Reset(App)));
+        Reach("reset.8");
     }
 
     private void Delete(string topic, Action<string> tell)
@@ -113,6 +133,36 @@ internal sealed partial class Reset(Broker broker, Dataflow flow, string app, Lo
         }
 
         return topics;
+    }
+
+    /// <summary>Whether a shard has published a snapshot.</summary>
+    private bool HasSnapshots()
+    {
+        int shards = BrokerCalls.Ask(() => Broker.DescribeTopic(InternalTopics.Shards(App)))?.Partitions ?? 0;
+        for (int shard = 0; shard < shards; shard++)
+        {
+            using SnapshotListReader reader = BrokerCalls.Ask(() => new SnapshotListReader(Broker, App, shard));
+            IReadOnlyList<SnapshotEntry>? entries = null;
+            Await(() => BrokerCalls.Ask(() => reader.Step(out entries)), () => $"A transaction of application '{App}' is still open in {InternalTopics.Shards(App)}. It ends by its time-out; then reset again.");
+            if (entries!.Count > 0)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static T Ask<T>(string what, Func<CancellationToken, Task<T>> question)
+    {
+        try
+        {
+            return question(CancellationToken.None).GetAwaiter().GetResult();
+        }
+        catch (IOException error)
+        {
+            throw new StreamException(ExitCode.State, $"Snapshots cannot be {what}: {error.Message.TrimEnd('.')}. Mend that, then reset again.", error);
+        }
     }
 
     /// <summary>Whether a topic that the application has read is one that the engine made for it, and not a user's.</summary>

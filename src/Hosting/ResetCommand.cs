@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace KStreamSharp.Hosting;
 
 /// <summary>The command <c>reset</c>: says what it will do, asks on a terminal, does it.</summary>
-internal sealed class ResetCommand(ILoggerFactory logging, TextWriter output, TextReader? terminal)
+internal sealed class ResetCommand(IReadOnlyDictionary<string, Func<Uri, ISnapshotStore>> stores, ILoggerFactory logging, TextWriter output, TextReader? terminal)
 {
     private const string Earliest = "earliest";
     private const string Latest = "latest";
@@ -51,7 +51,7 @@ internal sealed class ResetCommand(ILoggerFactory logging, TextWriter output, Te
         using LocalFolder folder = LocalFolder.Take(host.Stream.StateDir, app);
         Broker broker = BrokerCalls.Open(host, logging);
         using IDisposable closing = (IDisposable)broker;
-        ResetJob job = keepsTo is { } to ? new PositionsReset(broker, dataflow, app, to) : new Reset(broker, dataflow, app, folder);
+        ResetJob job = keepsTo is { } to ? new PositionsReset(broker, dataflow, app, to) : new Reset(broker, dataflow, app, folder, host.Snapshots.Open(stores)?.Store);
         job.CheckMembers();
         IReadOnlyList<string> plan = job.Look();
         if (plan.Count == 0)

@@ -33,6 +33,11 @@ internal sealed class StoredShard : IDisposable
     /// <exception cref="StreamException">The folder cannot be read, or is damaged.</exception>
     public static StoredShard Open(string folder)
     {
+        if (ShardDamage.ReadMark(folder) is { } damage)
+        {
+            throw new ShardDamagedException(folder, damage);
+        }
+
         for (int attempt = 1; ; attempt++)
         {
             try
