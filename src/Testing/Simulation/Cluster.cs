@@ -310,6 +310,8 @@ internal sealed class Cluster : IDisposable
         /// <summary>The shards whose folder has wrong bytes somewhere.</summary>
         public HashSet<int> Damaged { get; } = [];
 
+        private readonly Dictionary<string, int[]> _damagedCopies = [];
+
         public void LoseFolder()
         {
             _folder = cluster.NewFolder();
@@ -321,6 +323,7 @@ internal sealed class Cluster : IDisposable
         {
             string copy = cluster.NewFolder();
             Copy(_folder, copy);
+            _damagedCopies[copy] = [.. Damaged];
             return copy;
         }
 
@@ -328,6 +331,7 @@ internal sealed class Cluster : IDisposable
         {
             LoseFolder();
             Copy(copy, _folder);
+            Damaged.UnionWith(_damagedCopies[copy]);
         }
 
         /// <summary>Only one shard of a copy; the rest stays.</summary>

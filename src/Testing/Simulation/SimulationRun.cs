@@ -430,13 +430,14 @@ internal sealed class SimulationRun : IDisposable
     private void Refused(Cluster.Member member, StreamException error)
     {
         int shard = RefusedShard(error)!.Value;
-        ShardFolder? folder = ShardFolder.Read(member.ShardFolder(shard));
+        bool isDamaged = member.Damaged.Contains(shard);
+        ShardFolder? folder = isDamaged ? null : ShardFolder.Read(member.ShardFolder(shard));
         if (Covers(folder, shard))
         {
             throw new SimulationBreach($"{member.Name} refuses shard {shard}, though its folder is at {folder!.Position}: {error.Message}");
         }
 
-        Count($"Refused: {(folder is null ? "no folder" : folder.Position < _cluster.Broker.StartOffset(new(InternalTopics.Changelog(_simulation.Flow.Id), shard)) ? "folder before the changelog" : "folder too old")}");
+        Count($"Refused: {(isDamaged ? "folder damaged" : folder is null ? "no folder" : folder.Position < _cluster.Broker.StartOffset(new(InternalTopics.Changelog(_simulation.Flow.Id), shard)) ? "folder before the changelog" : "folder too old")}");
         if (!_refused.TryGetValue(member, out HashSet<int>? shards))
         {
             _refused[member] = shards = [];
