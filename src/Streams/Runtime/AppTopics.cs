@@ -37,12 +37,6 @@ internal sealed class AppTopics
     /// <exception cref="StreamException">A topic is missing or does not fit.</exception>
     public static AppTopics Prepare(Broker broker, Dataflow flow, string app, int? shardsWanted)
     {
-        if (broker.DescribeTopic(InternalTopics.Reset(app)) is not null)
-        {
-            throw new StreamException(
-                ExitCode.State, $"A reset of application '{app}' was begun and is not finished: part of what the application keeps is gone. Finish it by the command reset, then start again.");
-        }
-
         Dictionary<string, int> partitions = [];
         foreach (Step step in flow.Steps.Where(step => step.Topic is not null))
         {
@@ -53,6 +47,12 @@ internal sealed class AppTopics
 
         int largest = flow.Steps.Where(step => step.Input is not null).Max(step => partitions[step.Topic!]);
         TopicDescription? existing = broker.DescribeTopic(InternalTopics.Shards(app));
+        if (broker.DescribeTopic(InternalTopics.Reset(app)) is not null)
+        {
+            throw new StreamException(
+                ExitCode.State, $"A reset of application '{app}' was begun and is not finished: part of what the application keeps is gone. Finish it by the command reset, then start again.");
+        }
+
         int shards = existing?.Partitions ?? shardsWanted ?? largest;
         if (existing is not null && shardsWanted is { } wanted && wanted != shards)
         {
