@@ -90,6 +90,8 @@ internal static class WrongEngines
     {
         protected override RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog) =>
             base.Plan(local is null ? null : local with { BrokerTime = long.MaxValue / 2 }, [.. snapshots.Select(entry => entry with { BrokerTime = long.MaxValue / 2 })], damaged, changelog);
+
+        protected override string? UselessByNow(SnapshotEntry entry, ChangelogState changelog) => null;
     }
 
     /// <summary>The ends of upstream shards that have been seen are not kept with the commit.</summary>

@@ -106,27 +106,30 @@ internal sealed record RestorePlan(RestoreKind Kind, long From, string Reason, S
 
         void Consider(RestorePlan source, long bytes) => usable.Add((source, bytes + ((changelog.End - source.From) * bytesPerOffset)));
 
-        string? WhyUseless(Guid changelogId, long position, long brokerTime)
+        string? WhyUseless(Guid changelogId, long position, long brokerTime) => RestorePlan.WhyUseless(changelogId, position, brokerTime, changelog, now, tombstoneRetention);
+    }
+
+    /// <summary>Why a source with these properties cannot be used, in words; null when it can.</summary>
+    public static string? WhyUseless(Guid changelogId, long position, long brokerTime, ChangelogState changelog, long now, TimeSpan tombstoneRetention)
+    {
+        if (changelogId != changelog.Id)
         {
-            if (changelogId != changelog.Id)
-            {
-                return "the changelog topic was made anew since it was written";
-            }
-
-            if (position > changelog.End)
-            {
-                return $"it is at offset {position}, the changelog ends at {changelog.End}";
-            }
-
-            if (position < changelog.Start)
-            {
-                return $"it is at offset {position}, the changelog begins at {changelog.Start}";
-            }
-
-            bool hasTail = position < changelog.End;
-            return hasTail && now - brokerTime >= (tombstoneRetention - Margin).TotalMilliseconds
-                ? $"it is older than the changelog keeps tombstones ({tombstoneRetention.TotalDays:0.#} days): deleted keys would come back"
-                : null;
+            return "the changelog topic was made anew since it was written";
         }
+
+        if (position > changelog.End)
+        {
+            return $"it is at offset {position}, the changelog ends at {changelog.End}";
+        }
+
+        if (position < changelog.Start)
+        {
+            return $"it is at offset {position}, the changelog begins at {changelog.Start}";
+        }
+
+        bool hasTail = position < changelog.End;
+        return hasTail && now - brokerTime >= (tombstoneRetention - Margin).TotalMilliseconds
+            ? $"it is older than the changelog keeps tombstones ({tombstoneRetention.TotalDays:0.#} days): deleted keys would come back"
+            : null;
     }
 }

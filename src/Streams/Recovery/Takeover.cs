@@ -116,6 +116,10 @@ internal class Takeover
     protected virtual RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog) =>
         RestorePlan.Decide(local, snapshots, damaged, changelog, Array.Exists(_group, position => position is not null), _parts.NowMilliseconds, Broker.TombstoneRetention, _parts.Options.BytesPerOffsetGuess);
 
+    /// <summary>Asked once more when a snapshot is here, before it replaces anything.</summary>
+    protected virtual string? UselessByNow(SnapshotEntry entry, ChangelogState changelog) =>
+        RestorePlan.WhyUseless(entry.ChangelogId, entry.Position, entry.BrokerTime, changelog, _parts.NowMilliseconds, Broker.TombstoneRetention);
+
     /// <summary>How far the shard has come in its finite run: as the last marker says.</summary>
     protected virtual RunProgress RunOf(CommitMarker? marker) => marker?.Run ?? new RunProgress();
 
@@ -342,12 +346,18 @@ internal class Takeover
         }
 
         SnapshotDownload download = _download;
+        ChangelogState changelog = new(_parts.Topics.ChangelogId, _parts.Broker.StartOffset(_changelog), _end);
         _download = null;
         string incoming = _parts.Folder.IncomingPath(_shard);
         try
         {
             download.Check();
             ShardStore.CheckSnapshot(incoming, StateFolder.Identity(_parts.App, _shard, entry.ChangelogId), entry.Position, _parts.Limits);
+            if (UselessByNow(entry, changelog) is { } why)
+            {
+                // The download took long.
+                throw new SnapshotDamagedException(why);
+            }
         }
         catch (Exception error) when (error is SnapshotDamagedException or ShardDamagedException)
         {

@@ -134,12 +134,12 @@ internal sealed class ShardWorker : IDisposable
         {
             AdoptAndLetGo();
             CommitNow();
-            if (TakeSnapshot(shard => !shard.IsSnapshotAtEnd && shard.Snapshots is { IsSettled: true, HasChanged: true }) is { } taken)
+            if (TakeSnapshot(shard => !shard.IsSnapshotAtEnd && shard.Snapshots is { IsSettled: true, HasChanged: true, Rests: false }) is { } taken)
             {
                 taken.IsSnapshotAtEnd = true;
             }
 
-            settled = _shards.TrueForAll(shard => !shard.Claimed || (shard.Snapshots!.IsSettled && (shard.IsSnapshotAtEnd || !shard.Snapshots.HasChanged)));
+            settled = _shards.TrueForAll(shard => !shard.Claimed || (shard.Snapshots!.IsSettled && (shard.IsSnapshotAtEnd || !shard.Snapshots.HasChanged || shard.Snapshots.Rests)));
             return true;
         });
         return settled;
@@ -300,6 +300,11 @@ internal sealed class ShardWorker : IDisposable
         catch (BrokerException error)
         {
             GoBack(error);
+        }
+        catch (ShardDamagedException error) when (_shards.Exists(other => other.Store.Folder == error.Folder))
+        {
+            // Whosever it is: this shard is to go all the same.
+            Heal(error);
         }
 
         if (_shards.Contains(shard))

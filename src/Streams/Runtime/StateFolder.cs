@@ -49,7 +49,7 @@ internal sealed class StateFolder : IDisposable
             }
 
             File.WriteAllText(idFile, id + "\n");
-            foreach (string checkpoint in Directory.EnumerateDirectories(path, "shard-*.snapshot"))
+            foreach (string checkpoint in Directory.EnumerateDirectories(path, "shard-*.snapshot*"))
             {
                 // A copy on its way to the snapshot store when the process ended.
                 Remove(checkpoint);

@@ -17,9 +17,9 @@ internal static class ShardDamage
 {
     private const string MarkName = "damaged";
 
-    /// <summary>Wrong bytes, or a file that is gone; not a full disk, a lock, or a folder that may not be written.</summary>
+    /// <summary>By the beginning of what RocksDB says, since paths follow: wrong bytes, or a file that is gone; not a full disk, a lock, or a folder that may not be written.</summary>
     public static bool IsDamage(RocksDbException error) =>
-        error.Message.Contains("Corruption", StringComparison.Ordinal) || error.Message.Contains("No such file or directory", StringComparison.Ordinal);
+        error.Message.StartsWith("Corruption:", StringComparison.Ordinal) || error.Message.StartsWith("IO error: No such file or directory", StringComparison.Ordinal);
 
     public static string? ReadMark(string folder)
     {

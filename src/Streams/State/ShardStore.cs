@@ -121,6 +121,16 @@ internal sealed class ShardStore : IDisposable
         {
             string? found = store.ReadIdentity();
             StoredMarker? stored = store.ReadMarker();
+
+            // Every block, by its checksum: what was damaged before it was uploaded has a hash that fits.
+            using Iterator timers = store.IterateTimers();
+            store.CheckAll(timers);
+            foreach (string step in store.StepsWithState)
+            {
+                using Iterator keys = store.Iterate(step);
+                store.CheckAll(keys);
+            }
+
             return found == identity && stored?.ChangelogPosition == position
                 ? stored
                 : throw new SnapshotDamagedException($"its store says {found ?? "nothing"} at offset {stored?.ChangelogPosition}, not {identity} at offset {position}");
@@ -178,6 +188,15 @@ internal sealed class ShardStore : IDisposable
         {
             throw Unreadable(error);
         }
+    }
+
+    private void CheckAll(Iterator iterator)
+    {
+        for (iterator.SeekToFirst(); iterator.Valid(); iterator.Next())
+        {
+        }
+
+        Check(iterator);
     }
 
     public StoreBatch NewBatch() => new(this);
@@ -262,6 +281,10 @@ internal sealed class ShardStore : IDisposable
             {
                 Flush();
             }
+        }
+        catch (ShardDamagedException)
+        {
+            // The folder says so from now on; its next takeover goes by it.
         }
         finally
         {

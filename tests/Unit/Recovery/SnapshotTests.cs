@@ -383,6 +383,52 @@ public sealed class SnapshotTests : IDisposable
     }
 
     [Fact]
+    public void ASnapshotThatIsOnItsWayWhenAnotherIsDroppedIsWhole()
+    {
+        Cluster.Member one = Run("one");
+        PushSome();
+        AwaitSnapshots(one);
+        string id = Entries(0)[0].Id;
+        TaskCompletionSource slow = new();
+        int puts = 0;
+        _store.Before = (call, name) => call == "Put" && name.Contains("/shard-0/", StringComparison.Ordinal) && puts++ == 0 ? slow.Task : Task.CompletedTask;
+        PushSome(100);
+        _cluster.Until(() => puts > 0, "an upload of shard 0 is under way");
+        _cluster.Broker.Produce(InternalTopics.Shards("ledger"), SnapshotList.DropKey.ToArray(), SnapshotList.WriteDrop([id]), partition: 0);
+        Rounds(20);
+        slow.SetResult();
+
+        _cluster.Until(() => Entries(0) is [{ } only] && only.Id != id, "the new one is published, the dropped one is not");
+        Rounds(20);
+        Assert.All(Manifests().SelectMany(manifest => manifest.Files), file => Assert.True(_store.Objects.ContainsKey(file.Object), file.Object));
+    }
+
+    [Fact]
+    public void ASnapshotThatGrewTooOldDuringItsDownloadIsNotUsed()
+    {
+        Cluster.Member one = Run("one");
+        PushSome();
+        AwaitSnapshots(one);
+        PushSome();
+        AwaitCounted();
+        one.Crash();
+        one.LoseFolder();
+        TaskCompletionSource slow = new();
+        int opens = 0;
+        _store.Before = (call, _) => call == "Open" && opens++ == 0 ? slow.Task : Task.CompletedTask;
+        one.Open();
+        _cluster.Until(() => opens > 0, "a download is under way");
+        _cluster.Clock.Advance(TimeSpan.FromDays(8));
+        slow.SetResult();
+        _store.Before = (_, _) => Task.CompletedTask;
+        _cluster.Until(() => one.Running == Shards || !one.IsUp, "it runs");
+
+        Assert.Equal(0, one.Instance!.Status.SnapshotsRestored);
+        PushSome();
+        EndAndCheck();
+    }
+
+    [Fact]
     public void AnOwnerThatLostItsShardDeletesNothingOfTheNextOwner()
     {
         _kept = 1;

@@ -117,7 +117,7 @@ public sealed partial class FolderSnapshotStore : ISnapshotStore
         string aside = $"{path}{Aside}{Guid.NewGuid():N}";
         try
         {
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            MakeFolder(Path.GetDirectoryName(path)!);
             await using (FileStream file = new(aside, FileMode.CreateNew, FileAccess.Write, FileShare.Read | FileShare.Delete, bufferSize: 0, FileOptions.Asynchronous))
             {
                 await content.CopyToAsync(file, BufferBytes, stop);
@@ -140,6 +140,19 @@ public sealed partial class FolderSnapshotStore : ISnapshotStore
 
         FlushFolders(path);
         return true;
+    }
+
+    /// <exception cref="DirectoryNotFoundException">It was removed while it was made: the runtime says then that it exists already.</exception>
+    private static void MakeFolder(string folder)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+        }
+        catch (IOException error) when (error is not DirectoryNotFoundException && !File.Exists(folder))
+        {
+            throw new DirectoryNotFoundException(error.Message, error);
+        }
     }
 
     /// <summary>Adds the objects of a folder and of those below it.</summary>

@@ -40,7 +40,8 @@ internal sealed class ShardSnapshots
     public bool IsSettled => !_uploading && _uploaded is null;
 
     /// <summary>Whether the next commit is to carry a list that differs from the published one, and the shard must be committed for it.</summary>
-    public bool HasToPublish => _uploaded is not null || (_requests.DropOf(_shard) is { Count: > 0 } drop && _published.Any(entry => drop.Contains(entry.Id)));
+    /// <remarks>Not while an upload is under way: the collection after a publish deletes what its list does not name, and would delete that too.</remarks>
+    public bool HasToPublish => _uploaded is not null || (!_uploading && _requests.DropOf(_shard) is { Count: > 0 } drop && _published.Any(entry => drop.Contains(entry.Id)));
 
     private SnapshotEntry? Newest => _published.Count > 0 ? _published[0] : null;
 
@@ -48,6 +49,9 @@ internal sealed class ShardSnapshots
 
     /// <summary>Whether the store holds what no snapshot has; a commit of nothing but a list is none.</summary>
     public bool HasChanged { get; private set; }
+
+    /// <summary>The last attempt failed a moment ago.</summary>
+    public bool Rests => _parts.NowMilliseconds < _retryAt;
 
     /// <summary>A commit has been applied.</summary>
     /// <param name="bytes">Its bytes in the changelog.</param>
