@@ -63,6 +63,25 @@ public abstract class RemoteStoreContract : SnapshotStoreContract
         }
     }
 
+    /// <summary>As from a slow disk, or under a limit of bytes per second.</summary>
+    [Fact]
+    public async Task ContentThatComesSlowlyIsNoFailure()
+    {
+        TimeSpan patience = TimeSpan.FromSeconds(5);
+        long next = 0;
+        BrokenContent? content = null;
+        content = new(9_000_000, at: 0, () =>
+        {
+            if (content!.Position >= next)
+            {
+                next += 1_000_000;
+                Thread.Sleep(patience / 6);
+            }
+        });
+        await StoreAt(Address.Port, patience).PutAsync(Name("object"), content, Stop);
+        Assert.Equal([new SnapshotObject(Name("object"), 9_000_000)], await Store.ListAsync(Name(""), Stop));
+    }
+
     private async Task AReadFails(CutProxy proxy, TimeSpan patience, Action act)
     {
         await Store.PutAsync(Name("object"), Bytes(40_000_000, seed: 1), Stop);

@@ -190,9 +190,13 @@ public sealed class AzureBlobSnapshotStore : ISnapshotStore
 
         async Task<int> Fill()
         {
-            limit.Moved();
-            int filled = await content.ReadAtLeastAsync(buffer.AsMemory(0, BlockBytes), BlockBytes, throwOnEndOfStream: false, limit.Token);
-            limit.Moved();
+            int filled = 0;
+            for (int read = 1; read > 0 && filled < BlockBytes; filled += read)
+            {
+                read = await content.ReadAsync(buffer.AsMemory(filled, BlockBytes - filled), limit.Token);
+                limit.Moved();
+            }
+
             return filled;
         }
     }

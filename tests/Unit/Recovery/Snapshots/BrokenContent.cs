@@ -3,6 +3,7 @@ namespace KStreamSharp.Tests;
 /// <summary>Zeroes, until a reading from the beginning comes to a place where something happens.</summary>
 internal sealed class BrokenContent(long length, long at, Action act, int reading = 1) : Stream
 {
+    private const int PieceMax = 1 << 16;
     private int _readings;
 
     public override bool CanRead => true;
@@ -23,7 +24,7 @@ internal sealed class BrokenContent(long length, long at, Action act, int readin
             act();
         }
 
-        int count = (int)Math.Min(buffer.Length, length - Position);
+        int count = (int)Math.Min(Math.Min(buffer.Length, PieceMax), length - Position);
         buffer[..count].Clear();
         Position += count;
         return count;
