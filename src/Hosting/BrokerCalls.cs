@@ -13,8 +13,14 @@ internal static class BrokerCalls
     public static Broker Open(HostOptions options, ILoggerFactory logging) =>
         options.Kafka is { } kafka ? new KafkaBroker(kafka, logging) : EmbeddedBroker.Open(EmbeddedFolder(options));
 
-    /// <summary>Where the broker is when it is embedded.</summary>
-    public static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
+    /// <summary>As <see cref="Open"/>, but makes no broker where there is none.</summary>
+    /// <exception cref="StreamException">There is no folder of an embedded broker; a client setting or the folder cannot be used.</exception>
+    public static Broker OpenExisting(HostOptions options, ILoggerFactory logging) => options.Kafka is not null || Directory.Exists(EmbeddedFolder(options))
+        ? Open(options, logging)
+        : throw new StreamException(
+            ExitCode.State, $"There is no broker in {Path.GetFullPath(options.Stream.StateDir)}. Name the folder of the embedded broker by --state-dir, or the cluster by --kafka.");
+
+    private static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
 
     /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
     public static TopicPartition[] Partitions(Broker broker, string topic)

@@ -21,13 +21,13 @@ internal sealed class HostCommands
     private readonly Command _load = new("load", "Load the data that a flow works on into its input topics.");
     private readonly Command _describe = new("describe", "Show the steps, topics and states of a flow.");
 
-    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, ResetCommand reset, SnapshotCommands snapshots, TextWriter output, TextWriter errors)
+    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, StateCommands state, ResetCommand reset, SnapshotCommands snapshots, TextWriter output, TextWriter errors)
     {
         _flows = flows;
         _runner = runner;
         _output = output;
         _errors = errors;
-        _state = new StateCommands(output, errors);
+        _state = state;
         _reset = reset;
         _snapshots = snapshots;
         _root.Description = $"Stateful streams with the state kept in a folder. Without arguments: run {flows[0].Id}.";

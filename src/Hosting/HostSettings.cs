@@ -24,7 +24,6 @@ internal sealed partial class HostSettings
     private const string Section = "KStreamSharp";
     private const string KafkaSection = "Kafka";
     private const string SnapshotsSection = "Snapshots";
-    private const string StoreKey = $"{SnapshotsSection}:{nameof(SnapshotSettings.Store)}";
     private const string SettingsSection = nameof(KafkaOptions.Settings);
 
     private static readonly string[] Groups = [KafkaSection, SnapshotsSection];
@@ -45,7 +44,7 @@ internal sealed partial class HostSettings
         new("--session-timeout", "SessionTimeout", "TIME", "when the group gives up an instance that it does not hear from (default: 15s; the consumer protocol has its own)", (options, text) => options with { SessionTimeout = Time(text) }),
         new("--stall-timeout", "StallTimeout", "TIME", "how long a step may take before the process gives up (default: 5m)", (options, text) => options with { StallTimeout = Time(text) }),
         new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number<long>(text) }),
-        new("--snapshots", StoreKey, "STORE", "where snapshots of the state are kept: a folder that all instances share, or a URI that the host knows (default: none are taken)", (snapshots, text) => snapshots with { Store = text }),
+        new("--snapshots", "Snapshots:Store", "STORE", "where snapshots of the state are kept: a folder that all instances share, or a URI that the host knows (default: none are taken)", (snapshots, text) => snapshots with { Store = text }),
         new("--snapshot-interval", "Snapshots:Interval", "TIME", "how long after its last snapshot a shard that has changed gets the next one (default: 5m)", (snapshots, text) => snapshots with { Interval = Time(text) }),
         new("--snapshot-changelog-bytes", "Snapshots:ChangelogBytesMax", "BYTES", "after how many bytes of changelog it gets the next one, however soon (default: 256 MiB)", (snapshots, text) => snapshots with { ChangelogBytesMax = Number<long>(text) }),
         new("--snapshots-kept", "Snapshots:Kept", "N", "how many snapshots of a shard are kept (default: 3)", (snapshots, text) => snapshots with { Kept = Number<int>(text) }),
@@ -71,19 +70,12 @@ internal sealed partial class HostSettings
     /// <summary>Those that say where to load data to.</summary>
     public IEnumerable<Option> LoadOptions => [.. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir)).Select(option => option.Value), _set];
 
-    /// <summary>Those that say where an application keeps what it keeps.</summary>
-    public IEnumerable<Option> ResetOptions =>
-        [.. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir) or nameof(StreamOptions.AppId) or StoreKey).Select(option => option.Value), _set];
-
     /// <summary>Those that say where the broker and the snapshots are.</summary>
     public IEnumerable<Option> SnapshotOptions =>
     [
         .. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir) or nameof(StreamOptions.AppId) or "Snapshots:Store").Select(option => option.Value),
         _set,
     ];
-
-    /// <summary>Those that say where the local state is.</summary>
-    public IEnumerable<Option> StateOptions => _options.Where(option => option.Key.Key is nameof(StreamOptions.StateDir) or nameof(StreamOptions.AppId)).Select(option => option.Value);
 
     /// <summary>The options of a command line, and where it says nothing those of the configuration: null for the process's own.</summary>
     /// <exception cref="UsageException">A value cannot be used, or the configuration has an unknown name.</exception>

@@ -32,6 +32,7 @@ public static class KStreamHost
             return await new HostCommands(
                 builder.Build(services),
                 flow => new FlowRunner(flow, builder.Stores, output, log, logging),
+                new StateCommands(builder.Stores, logging, output, errors),
                 new ResetCommand(builder.Stores, logging, output, terminal),
                 new SnapshotCommands(builder.Stores, logging, output),
                 output,

@@ -136,22 +136,7 @@ internal sealed partial class Reset(Broker broker, Dataflow flow, string app, Lo
     }
 
     /// <summary>Whether a shard has published a snapshot.</summary>
-    private bool HasSnapshots()
-    {
-        int shards = BrokerCalls.Ask(() => Broker.DescribeTopic(InternalTopics.Shards(App)))?.Partitions ?? 0;
-        for (int shard = 0; shard < shards; shard++)
-        {
-            using SnapshotListReader reader = BrokerCalls.Ask(() => new SnapshotListReader(Broker, App, shard));
-            IReadOnlyList<SnapshotEntry>? entries = null;
-            Await(() => BrokerCalls.Ask(() => reader.Step(out entries)), () => $"A transaction of application '{App}' is still open in {InternalTopics.Shards(App)}. It ends by its time-out; then reset again.");
-            if (entries!.Count > 0)
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
+    private bool HasSnapshots() => Exists(InternalTopics.Shards(App)) && new SnapshotCatalog(Broker, App).All().Count > 0;
 
     private static T Ask<T>(string what, Func<CancellationToken, Task<T>> question)
     {

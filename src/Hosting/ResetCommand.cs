@@ -18,7 +18,7 @@ internal sealed class ResetCommand(IReadOnlyDictionary<string, Func<Uri, ISnapsh
         Option<string?> to = CommandOptions.Choice("--to", "WHERE", $"where the positions go with --keep-state: {Earliest} (the default) or {Latest}", Earliest, Latest);
         Option<bool> yes = new("--yes") { Description = "do it without asking" };
         Command command = new(flow.Id, flow.Summary) { keep, to, yes };
-        foreach (Option option in settings.ResetOptions.Concat(flow.Options))
+        foreach (Option option in settings.SnapshotOptions.Concat(flow.Options))
         {
             command.Options.Add(option);
         }
@@ -42,15 +42,9 @@ internal sealed class ResetCommand(IReadOnlyDictionary<string, Func<Uri, ISnapsh
         string app = host.Stream.AppId ?? flow.AppId(arguments);
         Dataflow dataflow = flow.Build(arguments);
         dataflow.Seal();
-        if (host.Kafka is null && !Directory.Exists(BrokerCalls.EmbeddedFolder(host)))
-        {
-            throw new StreamException(
-                ExitCode.State, $"There is no broker in {Path.GetFullPath(host.Stream.StateDir)}. Name the folder of the embedded broker by --state-dir, or the cluster by --kafka.");
-        }
-
-        using LocalFolder folder = LocalFolder.Take(host.Stream.StateDir, app);
-        Broker broker = BrokerCalls.Open(host, logging);
+        Broker broker = BrokerCalls.OpenExisting(host, logging);
         using IDisposable closing = (IDisposable)broker;
+        using LocalFolder folder = LocalFolder.Take(host.Stream.StateDir, app);
         ResetJob job = keepsTo is { } to ? new PositionsReset(broker, dataflow, app, to) : new Reset(broker, dataflow, app, folder, host.Snapshots.Open(stores)?.Store);
         job.CheckMembers();
         IReadOnlyList<string> plan = job.Look();

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace KStreamSharp.Hosting;
 
 /// <summary>The published snapshots of an application, as its shards topic lists them, and what can be asked of their owners there.</summary>
@@ -22,6 +24,24 @@ internal sealed class SnapshotCatalog
     /// <summary>Every published snapshot, shard by shard, newest first.</summary>
     public IReadOnlyList<(int Shard, SnapshotEntry Entry)> All() =>
         [.. Enumerable.Range(0, ShardCount).SelectMany(shard => Read(shard).Entries, (shard, entry) => (shard, entry))];
+
+    /// <summary>What people call a snapshot.</summary>
+    public static string NameOf((int Shard, SnapshotEntry Entry) snapshot) => string.Create(CultureInfo.InvariantCulture, $"{snapshot.Shard}/{snapshot.Entry.Id}");
+
+    /// <summary>The snapshots of a name, or the newest of every shard.</summary>
+    /// <param name="name">The name; null for the newest.</param>
+    /// <exception cref="UsageException">There is none of that name.</exception>
+    public IReadOnlyList<(int Shard, SnapshotEntry Entry)> Find(string? name)
+    {
+        IReadOnlyList<(int Shard, SnapshotEntry Entry)> all = All();
+        if (name is null)
+        {
+            return [.. all.GroupBy(item => item.Shard).Select(shard => shard.First())];
+        }
+
+        (int Shard, SnapshotEntry Entry)[] found = [.. all.Where(item => NameOf(item) == name)];
+        return found.Length > 0 ? found : throw new UsageException($"Application {_app} has no snapshot '{name}'. There are: {(all.Count == 0 ? "none" : string.Join(", ", all.Select(NameOf)))}.");
+    }
 
     /// <summary>How many offsets of the changelog come after a snapshot.</summary>
     public long Behind(int shard, SnapshotEntry entry) =>

@@ -66,7 +66,7 @@ internal sealed class SnapshotCommands
         {
             HostOptions host = settings.Read(parsed);
             string app = host.Stream.AppId ?? flow.AppId(new FlowArguments(parsed, host.Stream));
-            Broker broker = BrokerCalls.Open(host, _logging);
+            Broker broker = BrokerCalls.OpenExisting(host, _logging);
             using IDisposable closing = (IDisposable)broker;
             action(parsed, host, new Catalog(app, new SnapshotCatalog(broker, app)));
         });
@@ -106,7 +106,7 @@ internal sealed class SnapshotCommands
     private void Verify(HostOptions host, Catalog catalog, string? which, bool every)
     {
         ISnapshotStore store = host.Snapshots.Open(_stores)?.Store ?? throw new UsageException("Which store? Name it by --snapshots STORE.");
-        List<(int Shard, SnapshotEntry Entry)> wanted = Choose(catalog, which, every, newestOnly: true);
+        IReadOnlyList<(int Shard, SnapshotEntry Entry)> wanted = Choose(catalog, which, every, newestOnly: true);
         int bad = 0;
         foreach ((int Shard, SnapshotEntry Entry) item in wanted)
         {
@@ -167,29 +167,23 @@ internal sealed class SnapshotCommands
             throw new UsageException("Which snapshot? Name one as 'snapshots list' does, or say --all.");
         }
 
-        List<(int Shard, SnapshotEntry Entry)> wanted = Choose(catalog, which, all, newestOnly: false);
+        IReadOnlyList<(int Shard, SnapshotEntry Entry)> wanted = Choose(catalog, which, all, newestOnly: false);
         if (wanted.Count > 0)
         {
             // Nobody can answer while this process has the embedded broker open.
             bool done = catalog.Snapshots.Drop([.. wanted.Select(item => (item.Shard, item.Entry.Id))], host.Kafka is null ? TimeSpan.Zero : timeout);
             string outcome = done ? "deleted" : "to be deleted by the next instance that owns its shard and has a snapshot store (--snapshots)";
-            wanted.ForEach(item => _output.WriteLine($"{Name(item)}: {outcome}"));
+            foreach ((int Shard, SnapshotEntry Entry) item in wanted)
+            {
+                _output.WriteLine($"{Name(item)}: {outcome}");
+            }
         }
     }
 
-    private static List<(int Shard, SnapshotEntry Entry)> Choose(Catalog catalog, string? which, bool every, bool newestOnly)
-    {
-        IReadOnlyList<(int Shard, SnapshotEntry Entry)> all = catalog.Snapshots.All();
-        if (which is not null)
-        {
-            List<(int Shard, SnapshotEntry Entry)> found = [.. all.Where(item => Name(item) == which)];
-            return found.Count > 0 ? found : throw new UsageException($"Application {catalog.App} has no snapshot '{which}'. There are: {string.Join(", ", all.Select(Name))}.");
-        }
+    private static IReadOnlyList<(int Shard, SnapshotEntry Entry)> Choose(Catalog catalog, string? which, bool every, bool newestOnly) =>
+        which is null && (every || !newestOnly) ? catalog.Snapshots.All() : catalog.Snapshots.Find(which);
 
-        return every || !newestOnly ? [.. all] : [.. all.GroupBy(item => item.Shard).Select(shard => shard.First())];
-    }
-
-    private static string Name((int Shard, SnapshotEntry Entry) item) => string.Create(CultureInfo.InvariantCulture, $"{item.Shard}/{item.Entry.Id}");
+    private static string Name((int Shard, SnapshotEntry Entry) item) => SnapshotCatalog.NameOf(item);
 
     private static string Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds).ToString("yyyy-MM-dd HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 

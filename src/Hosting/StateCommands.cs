@@ -1,26 +1,32 @@
 using System.CommandLine;
+using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Hosting;
 
-/// <summary>The commands <c>state list</c> and <c>state get</c>: what a flow keeps in the local folder, read without a broker.</summary>
+/// <summary>The commands <c>state list</c> and <c>state get</c>: what a flow keeps, in the local folder or in snapshots.</summary>
 internal sealed class StateCommands
 {
     private const int LimitIfMissing = 100;
+    private const string Newest = "newest";
 
+    private readonly IReadOnlyDictionary<string, Func<Uri, ISnapshotStore>> _stores;
+    private readonly ILoggerFactory _logging;
     private readonly TextWriter _output;
     private readonly TextWriter _errors;
     private readonly Command _list = new("list", "List the steps that keep state, or the keys and states of one.");
     private readonly Command _get = new("get", "Show the state of one key.");
 
-    public StateCommands(TextWriter output, TextWriter errors)
+    public StateCommands(IReadOnlyDictionary<string, Func<Uri, ISnapshotStore>> stores, ILoggerFactory logging, TextWriter output, TextWriter errors)
     {
+        _stores = stores;
+        _logging = logging;
         _output = output;
         _errors = errors;
         Group.Subcommands.Add(_list);
         Group.Subcommands.Add(_get);
     }
 
-    public Command Group { get; } = new("state", "Look at the local state of a flow, also while it runs; nothing is changed.");
+    public Command Group { get; } = new("state", "Look at the state of a flow, also while it runs; nothing is changed.");
 
     public void Add(IFlow flow)
     {
@@ -34,11 +40,11 @@ internal sealed class StateCommands
         Argument<string?> step = new("STEP") { Description = "the step whose keys to list; without it, the steps", Arity = ArgumentArity.ZeroOrOne };
         Option<int?> shard = CommandOptions.Number("--shard", "N", "only this shard", 0);
         Option<int?> limit = CommandOptions.Number("--limit", "N", $"list at most N keys (default: {LimitIfMissing})", 1);
+        Option<string?> snapshot = Snapshot();
         Option<string?> format = Format();
-        Command command = Command(flow, settings, [step], [shard, limit, format]);
-        command.SetAction(parsed =>
+        Command command = Command(flow, settings, [step], [shard, limit, snapshot, format]);
+        command.SetAction(parsed => Look(flow, settings, parsed, snapshot, format, look =>
         {
-            StateLook look = Open(flow, settings, parsed, format);
             if (parsed.GetValue(step) is { } name)
             {
                 look.ListKeys(name, parsed.GetValue(shard), parsed.GetValue(limit) ?? LimitIfMissing);
@@ -47,7 +53,7 @@ internal sealed class StateCommands
             {
                 look.ListSteps(parsed.GetValue(shard));
             }
-        });
+        }));
         _list.Subcommands.Add(command);
     }
 
@@ -57,11 +63,20 @@ internal sealed class StateCommands
         Argument<string> step = new("STEP") { Description = "the step" };
         Argument<string> key = new("KEY") { Description = "the key: a string as it is, anything else as JSON" };
         Option<bool> hex = new("--hex") { Description = "KEY is the bytes of the key, in hexadecimal" };
+        Option<int?> shard = CommandOptions.Number("--shard", "N", "only this shard", 0);
+        Option<string?> snapshot = Snapshot();
         Option<string?> format = Format();
-        Command command = Command(flow, settings, [step, key], [hex, format]);
-        command.SetAction(parsed => Open(flow, settings, parsed, format).ShowKey(parsed.GetValue(step)!, parsed.GetValue(key)!, parsed.GetValue(hex)));
+        Command command = Command(flow, settings, [step, key], [hex, shard, snapshot, format]);
+        command.SetAction(parsed => Look(
+            flow, settings, parsed, snapshot, format, look => look.ShowKey(parsed.GetValue(step)!, parsed.GetValue(key)!, parsed.GetValue(hex), parsed.GetValue(shard))));
         _get.Subcommands.Add(command);
     }
+
+    private static Option<string?> Snapshot() => new("--snapshot")
+    {
+        Description = $"look at a snapshot instead, by the name that 'snapshots list' gives it, or at the {Newest} of every shard; needs --snapshots and the broker",
+        HelpName = "SNAPSHOT",
+    };
 
     private static Option<string?> Format() => CommandOptions.Choice("--format", "FORMAT", "text (the default) or json", "text", "json");
 
@@ -73,7 +88,7 @@ internal sealed class StateCommands
             command.Arguments.Add(argument);
         }
 
-        foreach (Option option in options.Concat(settings.StateOptions).Concat(flow.Options))
+        foreach (Option option in options.Concat(settings.SnapshotOptions).Concat(flow.Options))
         {
             command.Options.Add(option);
         }
@@ -81,10 +96,21 @@ internal sealed class StateCommands
         return command;
     }
 
-    private StateLook Open(IFlow flow, HostSettings settings, ParseResult parsed, Option<string?> format)
+    private void Look(IFlow flow, HostSettings settings, ParseResult parsed, Option<string?> snapshot, Option<string?> format, Action<StateLook> look)
     {
-        FlowArguments arguments = new(parsed, settings.Read(parsed).Stream);
-        string app = arguments.Options.AppId ?? flow.AppId(arguments);
-        return new StateLook(flow.Build(arguments), app, StoredState.Open(arguments.Options.StateDir, app), parsed.GetValue(format) == "json", _output, _errors);
+        HostOptions host = settings.Read(parsed);
+        FlowArguments arguments = new(parsed, host.Stream);
+        string app = host.Stream.AppId ?? flow.AppId(arguments);
+        Dataflow dataflow = flow.Build(arguments);
+        using StoredState state = parsed.GetValue(snapshot) is { } name ? OpenSnapshots(host, app, name) : StoredFolder.Open(host.Stream.StateDir, app);
+        look(new StateLook(dataflow, app, state, parsed.GetValue(format) == "json", _output, _errors));
+    }
+
+    private StoredSnapshots OpenSnapshots(HostOptions host, string app, string name)
+    {
+        ISnapshotStore store = host.Snapshots.Open(_stores)?.Store ?? throw new UsageException("--snapshot: which store? Name it by --snapshots STORE.");
+        Broker broker = BrokerCalls.OpenExisting(host, _logging);
+        using IDisposable closing = (IDisposable)broker;
+        return new StoredSnapshots(store, app, new SnapshotCatalog(broker, app).Find(name == Newest ? null : name));
     }
 }

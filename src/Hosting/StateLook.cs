@@ -32,7 +32,7 @@ internal sealed class StateLook
         _errors = errors;
         if (state.Process is { } process)
         {
-            errors.WriteLine($"The state folder {state.Path} is in use by process {process}: this is what it has brought to disk; its last minute may not be in it yet.");
+            errors.WriteLine($"The {state.Name} is in use by process {process}: this is what it has brought to disk; its last minute may not be in it yet.");
         }
     }
 
@@ -63,7 +63,7 @@ internal sealed class StateLook
             WriteJson(json =>
             {
                 json.WriteString("application", _app);
-                json.WriteString("folder", _state.Path);
+                json.WriteString("source", _state.Name);
                 json.WriteString("process", _state.Process);
                 json.WriteStartArray("steps");
                 foreach ((string step, string name, Size size) in rows)
@@ -81,6 +81,7 @@ internal sealed class StateLook
                 {
                     json.WriteStartObject();
                     json.WriteNumber("shard", shard);
+                    json.WriteString("snapshot", _state.SnapshotOf(shard));
                     size.Write(json);
                     json.WritePropertyName("changelogPosition");
                     JsonSerializer.Serialize(json, marker?.ChangelogPosition);
@@ -93,7 +94,7 @@ internal sealed class StateLook
             return;
         }
 
-        _output.WriteLine($"application {_app}, state folder {_state.Path}");
+        _output.WriteLine($"application {_app}, {_state.Name}");
         TextTable.Write(_output, ["step", "operator", " keys", " bytes"], rows.Select(row => (string[])[row.Step, row.Operator, .. row.Size.Cells]));
         TextTable.Write(
             _output,
@@ -130,12 +131,12 @@ internal sealed class StateLook
     /// <summary>The state of one key.</summary>
     /// <exception cref="UsageException">There is no such step, or it has no keys of that kind.</exception>
     /// <exception cref="StreamException">The key is not there, or the folder cannot be read.</exception>
-    public void ShowKey(string step, string text, bool hex)
+    public void ShowKey(string step, string text, bool hex, int? onlyShard)
     {
         StateForm? form = Form(step);
         byte[] key = Parse(step, form, text, hex);
         bool found = false;
-        foreach (int shard in _state.Shards)
+        foreach (int shard in Shards(onlyShard))
         {
             using StoredShard stored = _state.OpenShard(shard);
             if (stored.Get(step, key) is { } envelope)
@@ -149,7 +150,7 @@ internal sealed class StateLook
         if (!found)
         {
             throw new StreamException(
-                ExitCode.NotFound, $"Step '{step}' has no state of key '{text}' in {_state.Path}, which has {(_state.Shards.Count == 0 ? "no shard" : $"shards {string.Join(", ", _state.Shards)}")}.");
+                ExitCode.NotFound, $"Step '{step}' has no state of key '{text}' in {_state.Name}, which has {(_state.Shards.Count == 0 ? "no shard" : $"shards {string.Join(", ", _state.Shards)}")}.");
         }
     }
 
@@ -175,7 +176,7 @@ internal sealed class StateLook
 
     private IReadOnlyList<int> Shards(int? only) => only is not { } shard ? _state.Shards
         : _state.Shards.Contains(shard) ? [shard]
-        : throw new UsageException($"There is no shard {shard} in {_state.Path}. There are: {(_state.Shards.Count == 0 ? "none" : string.Join(", ", _state.Shards))}.");
+        : throw new UsageException($"There is no shard {shard} in {_state.Name}. There are: {(_state.Shards.Count == 0 ? "none" : string.Join(", ", _state.Shards))}.");
 
     private string Operator(string step) => _flow.Steps.FirstOrDefault(known => known.Id == step)?.Operator ?? "(not in the flow)";
 

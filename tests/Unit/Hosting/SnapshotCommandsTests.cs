@@ -78,8 +78,17 @@ public sealed class SnapshotCommandsTests : IDisposable
     public async Task AnApplicationThatNeverRanIsNamed()
     {
         Directory.CreateDirectory(Store);
+        EmbeddedBroker.Open(Path.Combine(_folder, "broker")).Dispose();
         await Lines(ExitCode.Broker, "list");
         Assert.StartsWith("Application 'app' has never run here", _errors.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AFolderWithoutABrokerIsNamedAndNoneIsMade()
+    {
+        await Lines(ExitCode.State, "list");
+        Assert.StartsWith($"There is no broker in {_folder}.", _errors.ToString(), StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFileSystemEntries(_folder));
     }
 
     private async Task RunToTheEnd()
