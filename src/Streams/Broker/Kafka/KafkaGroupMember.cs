@@ -7,6 +7,14 @@ namespace KStreamSharp;
 /// A member of a Kafka group. The client asks for an answer to a revocation inside its call, so it has a thread of its own,
 /// which waits there until the partitions are released or the budget is over.
 /// </summary>
+/// <remarks>
+/// The classic client may lose its membership without saying so: when it is about to join again and learns that the group
+/// has forgotten it, it comes back as another member, goes on with the partitions it had, and claims them (librdkafka 2.16,
+/// JoinGroup answered by UNKNOWN_MEMBER_ID). What was true of its partitions is true only as long as it is the same member
+/// and takes part in every generation; so a token that does not follow the one held is none, and everything is given up:
+/// numbers void, then out of the group, so that nothing is claimed, and in again in a later generation. A partition that
+/// the group gave to a false claim may have two owners until that generation, which fences both.
+/// </remarks>
 internal sealed class KafkaGroupMember : GroupMember
 {
     private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(100);
@@ -19,6 +27,13 @@ internal sealed class KafkaGroupMember : GroupMember
     private readonly object _gate = new();
     private readonly Lock _inUse = new();
     private readonly GroupNews _news = new();
+
+    /// <summary>What the client counts as its own, and claims when it joins again.</summary>
+    private readonly HashSet<int> _claimed = [];
+
+    /// <summary>The member and the generation for which the claims are known to hold.</summary>
+    private GroupToken _held;
+    private bool _mustRejoin;
     private BrokerException? _failure;
     private long _polledAt;
     private bool _started;
@@ -44,20 +59,16 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         get
         {
-            // The client does not guard its memory against a call that comes while it is disposed.
-            lock (_inUse)
+            // In this order: a token that is held by now was read before or after the numbers were voided, never between.
+            GroupToken now = Now();
+            lock (_gate)
             {
-                try
-                {
-                    return _isGone ? new("", -1) : KafkaGroupMetadata.Read(_consumer.ConsumerGroupMetadata);
-                }
-                catch (KafkaException)
-                {
-                    return new("", -1);
-                }
+                return Follows(now) ? now : NoMember;
             }
         }
     }
+
+    private static GroupToken NoMember => new("", -1);
 
     public override GroupEvent? Poll()
     {
@@ -131,19 +142,13 @@ internal sealed class KafkaGroupMember : GroupMember
             while (IsAlive())
             {
                 Serve(Turn);
+                Look();
             }
 
             if (_leaving && _failure is null)
             {
                 // A static member's close keeps its partitions for it; to give up the subscription first gives them up too.
-                _consumer.Unsubscribe();
-                long began = Stopwatch.GetTimestamp();
-                do
-                {
-                    Serve(Turn);
-                }
-                while (_news.Owned.Count > 0 && Stopwatch.GetElapsedTime(began) < LeavePatience / 2);
-                Serve(Turn);
+                Unsubscribe();
             }
 
             _consumer.Close();
@@ -156,6 +161,82 @@ internal sealed class KafkaGroupMember : GroupMember
         {
             DisposeClient();
         }
+    }
+
+    private void Unsubscribe()
+    {
+        _consumer.Unsubscribe();
+        long began = Stopwatch.GetTimestamp();
+        do
+        {
+            Serve(Turn);
+        }
+        while (_claimed.Count > 0 && Stopwatch.GetElapsedTime(began) < LeavePatience / 2);
+        Serve(Turn);
+    }
+
+    /// <summary>Whether this is still the member that holds the claims; if not, it begins anew.</summary>
+    private void Look()
+    {
+        GroupToken now = Now();
+        lock (_gate)
+        {
+            if (now.IsMember)
+            {
+                Hold(now);
+            }
+
+            if (!_mustRejoin || _closing || _failure is not null)
+            {
+                return;
+            }
+        }
+
+        Unsubscribe();
+        lock (_gate)
+        {
+            // What has not been given up in time is claimed again, and this comes again.
+            _mustRejoin = false;
+        }
+
+        _consumer.Subscribe(_options.Topic);
+    }
+
+    /// <summary>What the client says now.</summary>
+    private GroupToken Now()
+    {
+        // The client does not guard its memory against a call that comes while it is disposed.
+        lock (_inUse)
+        {
+            try
+            {
+                return _isGone ? NoMember : KafkaGroupMetadata.Read(_consumer.ConsumerGroupMetadata);
+            }
+            catch (KafkaException)
+            {
+                return NoMember;
+            }
+        }
+    }
+
+    /// <summary>
+    /// The same member, in the same generation or the next: its claims were counted when that one was shared out. The
+    /// broker shares out the partitions of the consumer protocol itself and waits for each; there the client says what it lost.
+    /// </summary>
+    private bool Follows(GroupToken now) =>
+        _broker.Settings.GroupProtocol == KafkaGroupProtocol.Consumer || (now.MemberId == _held.MemberId && now.Generation - _held.Generation is 0 or 1);
+
+    /// <summary>The claims hold for this token too, or there are none, or all that this member owns is lost. Under the gate.</summary>
+    private void Hold(GroupToken now)
+    {
+        if (_claimed.Count > 0 && !Follows(now) && !_mustRejoin)
+        {
+            _options.Voided([.. _news.Owned]);
+            _news.TakeAll();
+            _mustRejoin = true;
+        }
+
+        _held = now;
     }
 
     private void DisposeClient()
@@ -211,9 +292,15 @@ internal sealed class KafkaGroupMember : GroupMember
 
     private IEnumerable<TopicPartitionOffset> Assigned(List<Confluent.Kafka.TopicPartition> partitions)
     {
+        GroupToken now = Now();
         lock (_gate)
         {
-            _news.Owned.UnionWith(partitions.Select(partition => partition.Partition.Value));
+            Hold(now);
+            _claimed.UnionWith(partitions.Select(partition => partition.Partition.Value));
+            if (!_mustRejoin)
+            {
+                _news.Owned.UnionWith(partitions.Select(partition => partition.Partition.Value));
+            }
         }
 
         // What the topic says is read elsewhere, by everyone; here only its partitions matter.
@@ -222,9 +309,11 @@ internal sealed class KafkaGroupMember : GroupMember
 
     private void Revoked(int[] partitions)
     {
+        GroupToken now = Now();
         lock (_gate)
         {
-            if (!_closing)
+            Hold(now);
+            if (!_closing && !_mustRejoin)
             {
                 _news.Revoking.UnionWith(partitions);
                 _news.Release(_news.RevokingUntold);
@@ -235,8 +324,7 @@ internal sealed class KafkaGroupMember : GroupMember
                 }
             }
 
-            _options.Voided(partitions);
-            _news.Take(partitions);
+            Gone(partitions);
         }
     }
 
@@ -244,8 +332,14 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         lock (_gate)
         {
-            _options.Voided(partitions);
-            _news.Take(partitions);
+            Gone(partitions);
         }
+    }
+
+    private void Gone(int[] partitions)
+    {
+        _options.Voided(partitions);
+        _news.Take(partitions);
+        _claimed.ExceptWith(partitions);
     }
 }
