@@ -400,7 +400,7 @@ internal sealed class Faults(World world)
     {
         Application app = Application(plan);
         HostInstance instance = app.Instances[plan.Variant % app.Instances.Count];
-        using IDisposable held = await HoldAsync([instance], []);
+        using IDisposable held = await HoldAsync([instance], [], withBroker: true);
         using IProducer<byte[], byte[]> producer = new ProducerBuilder<byte[], byte[]>(new ProducerConfig
         {
             BootstrapServers = world.Address,
@@ -516,9 +516,11 @@ internal sealed class Faults(World world)
         using IDisposable held = await HoldAsync([], [], withBroker: true);
         Trouble trouble = world.Begin(null);
         bool down = await away(world.Broker!);
+        world.Say($"#{plan.Number}: the broker is down");
         await Wait(plan.Seconds);
         await world.Broker!.StartAgainAsync();
-        bool back = await world.AnswersAsync(TimeSpan.FromSeconds(90));
+        world.Say($"#{plan.Number}: the broker is started again");
+        bool back = await world.AnswersAsync(TimeSpan.FromSeconds(180));
         trouble.To = DateTime.UtcNow;
         return down && back ? ["container exited, then answered again"] : NotShown;
     }

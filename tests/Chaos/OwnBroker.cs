@@ -62,10 +62,10 @@ internal sealed class OwnBroker : IAsyncDisposable
         return new OwnBroker(name, $"127.0.0.1:{port}");
     }
 
-    /// <summary>SIGTERM, and SIGKILL after half a minute; true when it is down.</summary>
+    /// <summary>SIGTERM, and SIGKILL ten seconds later; true when it is down.</summary>
     public async Task<bool> StopAsync()
     {
-        await DockerAsync("stop", "--time", "30", _name);
+        await DockerAsync("stop", _name);
         return await StateAsync() == "exited";
     }
 
