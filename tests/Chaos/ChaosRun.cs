@@ -79,8 +79,8 @@ internal sealed class ChaosRun : IAsyncDisposable
 
     private async Task<bool> RunAsync()
     {
-        OwnBroker? broker = _options.Kafka is null ? Own(await OwnBroker.StartAsync()) : null;
-        string address = _options.Kafka ?? broker!.Address;
+        OwnCluster? cluster = _options.Kafka is null ? Own(await OwnCluster.StartAsync()) : null;
+        string address = _options.Kafka ?? cluster!.Address;
         Toxiproxy? toxiproxy = Toxiproxy.Find(_options.Toxiproxy) is { } binary ? Own(await Toxiproxy.StartAsync(binary, _stop)) : null;
         List<FaultKind> kinds = [.. Faults.All.Where(kind => WhyLeftOut(kind) is null)];
         IReadOnlyList<PlannedFault> schedule = Schedule.Draw(_options.Seed, _options.Length, kinds);
@@ -94,14 +94,14 @@ internal sealed class ChaosRun : IAsyncDisposable
         {
             Admin = Own(Clients.Admin(address)),
             Watch = Own(new Watch(address, applications)),
-            Broker = broker,
+            Cluster = cluster,
             Toxiproxy = toxiproxy,
         };
         return await RunAsync(world, schedule, WhyLeftOut);
 
         string? WhyLeftOut(FaultKind kind) => _options.Kinds is { } only && !only.Contains(kind.Name) ? "not asked for"
             : kind.NeedsProxies && toxiproxy is null ? "left out: there is no toxiproxy-server (--toxiproxy, KSTREAM_TOXIPROXY, PATH)"
-            : kind.NeedsOwnBroker && broker is null ? "left out: the broker is not this program's own"
+            : kind.NeedsOwnCluster && cluster is null ? "left out: the brokers are not this program's own"
             : null;
     }
 
@@ -113,7 +113,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         }
 
         world.ConsumerSession = await ConsumerSessionAsync(world);
-        Say($"Seed {_options.Seed}, {_options.Length.TotalMinutes:0.##} minutes of faults. Broker {(world.Broker is null ? "given" : "of its own")} at {world.Address}.");
+        Say($"Seed {_options.Seed}, {_options.Length.TotalMinutes:0.##} minutes of faults. Brokers {(world.Cluster is null ? "given" : "of its own")} at {world.Address}.");
         foreach (PlannedFault fault in schedule)
         {
             Console.WriteLine($"  {fault}");
@@ -122,7 +122,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         await ConnectAsync(world);
         string input = world.Applications[0].Input;
         await world.Admin.CreateTopicsAsync([new TopicSpecification { Name = input, NumPartitions = Partitions, ReplicationFactor = -1, Configs = new() { ["retention.ms"] = "-1" } }]);
-        if (world.Broker is null)
+        if (world.Cluster is null)
         {
             Own(new Leftovers(world, input));
         }
@@ -151,6 +151,11 @@ internal sealed class ChaosRun : IAsyncDisposable
         await tended;
         Say("The orderly end of all.");
         await Task.WhenAll(world.Instances.Where(instance => instance.IsUp).Select(world.TerminateAsync));
+        foreach (Application app in world.Applications)
+        {
+            await FinishRestoresAsync(world, app, checker);
+        }
+
         Say("Checking.");
         checker.CheckTopics(load.Written);
         checker.CheckLogs();
@@ -324,6 +329,25 @@ internal sealed class ChaosRun : IAsyncDisposable
 
         checker.Alive.Note += string.Create(CultureInfo.InvariantCulture, $"lag 0 after {took.Elapsed.TotalSeconds:0.0} s more. ");
         world.Say($"All {load.Written} records are processed.");
+    }
+
+    /// <summary>Where the orderly end came into a restore, an instance finishes it, so that there is a folder to compare.</summary>
+    private async Task FinishRestoresAsync(World world, Application app, Checker checker)
+    {
+        if (checker.ShardsBehind(app) is not { Length: > 0 } behind)
+        {
+            return;
+        }
+
+        world.Say($"{app}: shards {string.Join(", ", behind)} were being restored at the end; one more start.");
+        HostInstance instance = app.Instances[0];
+        instance.Start();
+        foreach (int shard in behind)
+        {
+            await instance.LineAsync(line => line.Id == 302 && line.Text.StartsWith($"Shard {shard}:", StringComparison.Ordinal), RestLimit, _stop);
+        }
+
+        await world.TerminateAsync(instance);
     }
 
     private async Task UntilAsync(TimeSpan limit, Func<bool> condition, string what)

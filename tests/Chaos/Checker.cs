@@ -86,6 +86,15 @@ internal sealed partial class Checker(World world) : IDisposable
         return behind;
     }
 
+    /// <summary>
+    /// The shards of which no folder has come to the changelog's end: an owner that is stopped in the midst of a restore leaves
+    /// it there, and the one before it may have lost what it had not flushed.
+    /// </summary>
+    public int[] ShardsBehind(Application app) => [.. _topics.Read(app.Changelog, app.Partitions)
+        .Select((changelog, shard) => (Last: changelog.Records.LastOrDefault(record => record.Message.Key[0] == 0)?.Offset.Value ?? -1, shard))
+        .Where(one => one.Last >= 0 && !app.Instances.Exists(instance => !instance.IsDamaged && Position(instance, one.shard) > one.Last))
+        .Select(one => one.shard)];
+
     public void CheckTopics(long written)
     {
         Application first = world.Applications[0];
@@ -130,6 +139,12 @@ internal sealed partial class Checker(World world) : IDisposable
         {
             Alive.Require(end.Excuse is not null, () => $"{end.Instance} ended by itself at {end.At:HH:mm:ss} with {end.ExitCode}: {end.LastWords}");
         }
+    }
+
+    private long Position(HostInstance instance, int shard)
+    {
+        string folder = Path.Combine(instance.AppFolder, $"shard-{shard}");
+        return Directory.Exists(folder) ? Folders.Position(folder, Path.Combine(world.Folder, "look")) : 0;
     }
 
     private static string Excuses(IEnumerable<UnexpectedEnd> ends) => string.Join(

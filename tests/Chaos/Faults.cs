@@ -43,10 +43,10 @@ internal sealed class Faults(World world)
         new("tcp-black-hole", Hits.Instance, 3, 20, (faults, plan) => faults.ToxicAsync(plan, "timeout", _ => new { timeout = 0 })) { NeedsProxies = true },
         new("tcp-reset", Hits.Instance, 1, 8, (faults, plan) => faults.ToxicAsync(plan, "reset_peer", variant => new { timeout = variant % 500 })) { NeedsProxies = true },
         new("tcp-cut", Hits.Instance, 1, 20, (faults, plan) => faults.CutOffAsync(plan)) { NeedsProxies = true },
-        new("broker-stopped", Hits.Broker, 2, 20, (faults, plan) => faults.BrokerAwayAsync(plan, broker => broker.StopAsync())) { NeedsOwnBroker = true },
-        new("broker-killed", Hits.Broker, 2, 20, (faults, plan) => faults.BrokerAwayAsync(plan, broker => broker.KillAsync())) { NeedsOwnBroker = true },
-        new("broker-restarted", Hits.Broker, 0, 0, (faults, plan) => faults.BrokerAwayAsync(plan, broker => broker.StopAsync())) { NeedsOwnBroker = true },
-        new("broker-paused", Hits.Broker, 2, 15, (faults, plan) => faults.PauseBrokerAsync(plan)) { NeedsOwnBroker = true },
+        new("broker-stopped", Hits.Broker, 2, 20, (faults, plan) => faults.BrokerAwayAsync(plan, OwnCluster.StopAsync)) { NeedsOwnCluster = true },
+        new("broker-killed", Hits.Broker, 2, 20, (faults, plan) => faults.BrokerAwayAsync(plan, OwnCluster.KillAsync)) { NeedsOwnCluster = true },
+        new("broker-restarted", Hits.Broker, 0, 0, (faults, plan) => faults.BrokerAwayAsync(plan, OwnCluster.StopAsync)) { NeedsOwnCluster = true },
+        new("broker-paused", Hits.Broker, 2, 15, (faults, plan) => faults.BrokerAwayAsync(plan, OwnCluster.PauseAsync, OwnCluster.WakeAsync)) { NeedsOwnCluster = true },
     ];
 
     private TimeSpan Session(HostInstance instance) => world.Session(instance);
@@ -400,7 +400,7 @@ internal sealed class Faults(World world)
     {
         Application app = Application(plan);
         HostInstance instance = app.Instances[plan.Variant % app.Instances.Count];
-        using IDisposable held = await HoldAsync([instance], []);
+        using IDisposable held = await HoldAsync([instance], [], withBroker: true);
         using IProducer<byte[], byte[]> producer = new ProducerBuilder<byte[], byte[]>(new ProducerConfig
         {
             BootstrapServers = world.Address,
@@ -511,28 +511,19 @@ internal sealed class Faults(World world)
         return shown;
     }
 
-    private async Task<IReadOnlyList<string>> BrokerAwayAsync(PlannedFault plan, Func<OwnBroker, Task<bool>> away)
+    /// <summary>One broker at a time: the next fault of this kind waits until all replicas are in step again.</summary>
+    private async Task<IReadOnlyList<string>> BrokerAwayAsync(PlannedFault plan, Func<string, Task<bool>> away, Func<string, Task>? back = null)
     {
         using IDisposable held = await HoldAsync([], [], withBroker: true);
+        IReadOnlyList<string> brokers = world.Cluster!.Brokers;
+        string broker = brokers[plan.Target % brokers.Count];
         Trouble trouble = world.Begin(null);
-        bool down = await away(world.Broker!);
+        bool down = await away(broker);
         await Wait(plan.Seconds);
-        await world.Broker!.StartAgainAsync();
-        bool back = await world.AnswersAsync(TimeSpan.FromSeconds(90));
+        await (back ?? OwnCluster.StartAgainAsync)(broker);
+        bool inStep = await world.InStepAsync(TimeSpan.FromSeconds(240));
         trouble.To = DateTime.UtcNow;
-        return down && back ? ["container exited, then answered again"] : NotShown;
-    }
-
-    private async Task<IReadOnlyList<string>> PauseBrokerAsync(PlannedFault plan)
-    {
-        using IDisposable held = await HoldAsync([], [], withBroker: true);
-        Trouble trouble = world.Begin(null);
-        bool paused = await world.Broker!.PauseAsync();
-        await Wait(plan.Seconds);
-        await world.Broker.WakeAsync();
-        bool back = await world.AnswersAsync(TimeSpan.FromSeconds(60));
-        trouble.To = DateTime.UtcNow;
-        return paused && back ? ["container paused, then answered again"] : NotShown;
+        return down && inStep ? ["its container says so; replicas in step again after it"] : NotShown;
     }
 
     private static IReadOnlyList<string> Shown(string evidence, bool more, string moreEvidence) => more ? [evidence, moreEvidence] : [evidence];

@@ -26,7 +26,7 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
 
     public bool NeedsProxies { get; init; }
 
-    public bool NeedsOwnBroker { get; init; }
+    public bool NeedsOwnCluster { get; init; }
 
     /// <summary>Comes in the last quarter of a run only, for it forbids others after it.</summary>
     public bool ComesLate { get; init; }

@@ -49,8 +49,8 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
 
     public required Watch Watch { get; init; }
 
-    /// <summary>Null when the broker is not this program's own.</summary>
-    public OwnBroker? Broker { get; init; }
+    /// <summary>Null when the brokers are not this program's own.</summary>
+    public OwnCluster? Cluster { get; init; }
 
     /// <summary>Null without the binary.</summary>
     public Toxiproxy? Toxiproxy { get; init; }
@@ -140,7 +140,7 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
         }
     }
 
-    /// <summary>True when the broker answers within the limit.</summary>
+    /// <summary>True when all brokers are there within the limit.</summary>
     public async Task<bool> AnswersAsync(TimeSpan limit)
     {
         long began = Stopwatch.GetTimestamp();
@@ -148,13 +148,42 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
         {
             try
             {
-                Admin.GetMetadata(TimeSpan.FromSeconds(2));
-                return true;
+                if (Admin.GetMetadata(TimeSpan.FromSeconds(2)).Brokers.Count >= (Cluster?.Brokers.Count ?? 1))
+                {
+                    return true;
+                }
             }
             catch (KafkaException)
             {
-                await Task.Delay(200, Stop);
+                // Not yet.
             }
+
+            await Task.Delay(200, Stop);
+        }
+
+        return false;
+    }
+
+    /// <summary>True when every partition has all its replicas in step, within the limit.</summary>
+    public async Task<bool> InStepAsync(TimeSpan limit)
+    {
+        long began = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(began) < limit)
+        {
+            try
+            {
+                Metadata metadata = Admin.GetMetadata(TimeSpan.FromSeconds(5));
+                if (metadata.Topics.TrueForAll(topic => topic.Partitions.TrueForAll(partition => partition.Leader >= 0 && partition.InSyncReplicas.Length == partition.Replicas.Length)))
+                {
+                    return true;
+                }
+            }
+            catch (KafkaException)
+            {
+                // The broker that was asked is the one that is away.
+            }
+
+            await Task.Delay(500, Stop);
         }
 
         return false;

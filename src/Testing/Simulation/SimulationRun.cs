@@ -530,6 +530,6 @@ internal sealed partial class SimulationRun : IDisposable
     private void Count(string name) => Faults[name] = Faults.GetValueOrDefault(name) + 1;
 
     /// <summary>What differs from run to run: RocksDB draws the beginning of its checksums anew, and its files have paths and times in them.</summary>
-    [System.Text.RegularExpressions.GeneratedRegex("(?<=(stored|computed) = )[0-9]+|[0-9]+(?= (of [0-9]+ )?bytes)")]
+    [System.Text.RegularExpressions.GeneratedRegex("(?<=(stored|computed) = )[0-9]+|(?<=offset )[0-9]+(?= size)|(?<= size )[0-9]+(?=, block_type)|[0-9]+(?= (of [0-9]+ )?bytes)")]
     private static partial System.Text.RegularExpressions.Regex Volatile();
 }
