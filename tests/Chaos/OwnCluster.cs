@@ -52,7 +52,6 @@ internal sealed class OwnCluster : IAsyncDisposable
                     $"KAFKA_ADVERTISED_LISTENERS=CLIENTS://127.0.0.1:{port},BROKER://{cluster.NameOf(node)}:9092",
                     "KAFKA_INTER_BROKER_LISTENER_NAME=BROKER",
                     "KAFKA_HEAP_OPTS=-Xmx384m",
-                    "KAFKA_DEFAULT_REPLICATION_FACTOR=2",
                     "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR=2",
                     "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS=4",
                     "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR=2",
@@ -122,6 +121,9 @@ internal sealed class OwnCluster : IAsyncDisposable
         [
             "KAFKA_LOG_DIRS=/tmp/own",
             $"KAFKA_NODE_ID={node}",
+
+            // The controller's counts: a partition without a leader would meet KAFKA-20734.
+            "KAFKA_DEFAULT_REPLICATION_FACTOR=2",
             $"KAFKA_CONTROLLER_QUORUM_VOTERS={Controller}@{NameOf(Controller)}:9093",
             "KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER",
             "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=CLIENTS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",

@@ -85,8 +85,8 @@ public sealed class CrashOnKafkaTests(KafkaCluster cluster) : IDisposable
         topics.AwaitAll(Limit, sleeper, heir);
         sleeper.Terminate();
         heir.Terminate();
-        Assert.Equal(0, sleeper.AwaitExit(Limit));
-        Assert.Equal(0, heir.AwaitExit(Limit));
+        Assert.True(sleeper.AwaitExit(Limit) == 0, sleeper.ToString());
+        Assert.True(heir.AwaitExit(Limit) == 0, heir.ToString());
         topics.AssertExact();
     }
 }

@@ -134,7 +134,7 @@ public sealed class MembershipOnKafkaTests(KafkaCluster cluster, ITestOutputHelp
                         did = "terminated";
                         topics.Until(Limit, () => processes[victim]!.Shards is not null, () => "it does not start", processes[victim]!);
                         processes[victim]!.Terminate();
-                        Assert.Equal(0, processes[victim]!.AwaitExit(Limit));
+                        Assert.True(processes[victim]!.AwaitExit(Limit) == 0, processes[victim]!.ToString());
                         processes[victim]!.Dispose();
                         processes[victim] = Start(topics, names[victim], protocol);
                         break;

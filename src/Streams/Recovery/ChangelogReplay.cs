@@ -57,8 +57,9 @@ internal sealed class ChangelogReplay : IDisposable
             _wait.End();
             Apply(batch);
         }
-        else if (Position < end && _reader.AtEnd(_changelog))
+        else if (Position < end)
         {
+            // Behind the end of what can be read, too, where the reader is told of no end.
             _wait.Go(seconds => Log.RestoreWaits(_parts.Logger, _changelog.Partition, Position, _changelog, end, seconds));
         }
 

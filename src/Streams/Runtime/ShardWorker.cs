@@ -324,6 +324,12 @@ internal sealed class ShardWorker : IDisposable
     private void Detach(Shard shard)
     {
         _shards.Remove(shard);
+        if (_shards.Count == 0)
+        {
+            // What failed is no longer here; what comes next begins its own count.
+            _abortsInARow = 0;
+        }
+
         Interlocked.Decrement(ref _load);
         shard.Unassign(Reader);
     }

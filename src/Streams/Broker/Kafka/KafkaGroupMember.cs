@@ -12,8 +12,8 @@ namespace KStreamSharp;
 /// has forgotten it, it comes back as another member, goes on with the partitions it had, and claims them (librdkafka 2.16,
 /// JoinGroup answered by UNKNOWN_MEMBER_ID). What was true of its partitions is true only as long as it is the same member
 /// and takes part in every generation; so a token that does not follow the one held is none, and everything is given up:
-/// numbers void, then out of the group, so that nothing is claimed, and in again in a later generation. A partition that
-/// the group gave to a false claim may have two owners until that generation, which fences both.
+/// numbers void, then out of the group, so that nothing is claimed, and in again. Of the generation in which the claims were
+/// false nothing is taken: a partition that it gave to them may have its rightful owner still, whom only a later one fences.
 /// </remarks>
 internal sealed class KafkaGroupMember : GroupMember
 {
@@ -33,7 +33,11 @@ internal sealed class KafkaGroupMember : GroupMember
 
     /// <summary>The member and the generation for which the claims are known to hold.</summary>
     private GroupToken _held;
+
+    /// <summary>The newest generation in which claims were false; −1 when none was.</summary>
+    private int _floor = -1;
     private bool _mustRejoin;
+    private bool _hasUnsubscribed;
     private BrokerException? _failure;
     private long _polledAt;
     private bool _started;
@@ -59,16 +63,20 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         get
         {
-            // In this order: a token that is held by now was read before or after the numbers were voided, never between.
-            GroupToken now = Now();
+            GroupToken? now = Now();
             lock (_gate)
             {
-                return Follows(now) ? now : NoMember;
+                if (now is not { } token || !Follows(token))
+                {
+                    return new("", -1);
+                }
+
+                // So that a generation which the thread has not seen is no gap.
+                _held = token.IsMember ? token : _held;
+                return token;
             }
         }
     }
-
-    private static GroupToken NoMember => new("", -1);
 
     public override GroupEvent? Poll()
     {
@@ -148,7 +156,20 @@ internal sealed class KafkaGroupMember : GroupMember
             if (_leaving && _failure is null)
             {
                 // A static member's close keeps its partitions for it; to give up the subscription first gives them up too.
-                Unsubscribe();
+                _consumer.Unsubscribe();
+                long began = Stopwatch.GetTimestamp();
+                do
+                {
+                    Serve(Turn);
+                }
+                while (_claimed.Count > 0 && Stopwatch.GetElapsedTime(began) < LeavePatience / 2);
+                Serve(Turn);
+            }
+
+            // A question that comes while the client closes may never be answered.
+            lock (_inUse)
+            {
+                _isGone = true;
             }
 
             _consumer.Close();
@@ -163,58 +184,54 @@ internal sealed class KafkaGroupMember : GroupMember
         }
     }
 
-    private void Unsubscribe()
-    {
-        _consumer.Unsubscribe();
-        long began = Stopwatch.GetTimestamp();
-        do
-        {
-            Serve(Turn);
-        }
-        while (_claimed.Count > 0 && Stopwatch.GetElapsedTime(began) < LeavePatience / 2);
-        Serve(Turn);
-    }
-
-    /// <summary>Whether this is still the member that holds the claims; if not, it begins anew.</summary>
+    /// <summary>After a turn: whether this is still the member that holds the claims; if not, it leaves the group and begins anew.</summary>
     private void Look()
     {
-        GroupToken now = Now();
+        GroupToken? now = Now();
         lock (_gate)
         {
-            if (now.IsMember)
-            {
-                Hold(now);
-            }
-
+            Hold(now);
             if (!_mustRejoin || _closing || _failure is not null)
             {
                 return;
             }
         }
 
-        Unsubscribe();
-        lock (_gate)
+        if (!_hasUnsubscribed)
         {
-            // What has not been given up in time is claimed again, and this comes again.
-            _mustRejoin = false;
+            // Only a member can leave. The client may put it off until the group has answered it.
+            if (now is { IsMember: true })
+            {
+                _consumer.Unsubscribe();
+                _hasUnsubscribed = true;
+            }
         }
+        else if (_claimed.Count == 0)
+        {
+            // To subscribe while anything is claimed would take back the leave, and the claims with it would stay untold.
+            lock (_gate)
+            {
+                _mustRejoin = false;
+                _hasUnsubscribed = false;
+            }
 
-        _consumer.Subscribe(_options.Topic);
+            _consumer.Subscribe(_options.Topic);
+        }
     }
 
-    /// <summary>What the client says now.</summary>
-    private GroupToken Now()
+    /// <summary>What the client says now; null when it cannot be asked.</summary>
+    private GroupToken? Now()
     {
         // The client does not guard its memory against a call that comes while it is disposed.
         lock (_inUse)
         {
             try
             {
-                return _isGone ? NoMember : KafkaGroupMetadata.Read(_consumer.ConsumerGroupMetadata);
+                return _isGone ? null : KafkaGroupMetadata.Read(_consumer.ConsumerGroupMetadata);
             }
             catch (KafkaException)
             {
-                return NoMember;
+                return null;
             }
         }
     }
@@ -224,19 +241,28 @@ internal sealed class KafkaGroupMember : GroupMember
     /// broker shares out the partitions of the consumer protocol itself and waits for each; there the client says what it lost.
     /// </summary>
     private bool Follows(GroupToken now) =>
-        _broker.Settings.GroupProtocol == KafkaGroupProtocol.Consumer || (now.MemberId == _held.MemberId && now.Generation - _held.Generation is 0 or 1);
+        !IsClassic || (now.MemberId == _held.MemberId && now.Generation - _held.Generation is 0 or 1);
+
+    private bool IsClassic => _broker.Settings.GroupProtocol == KafkaGroupProtocol.Classic;
 
     /// <summary>The claims hold for this token too, or there are none, or all that this member owns is lost. Under the gate.</summary>
-    private void Hold(GroupToken now)
+    private void Hold(GroupToken? now)
     {
-        if (_claimed.Count > 0 && !Follows(now) && !_mustRejoin)
+        if (now is not { } token)
         {
-            _options.Voided([.. _news.Owned]);
-            _news.TakeAll();
-            _mustRejoin = true;
+            return;
         }
 
-        _held = now;
+        if (_claimed.Count > 0 && !Follows(token))
+        {
+            // An id that was taken back never comes again. The client may say next that all is lost, or claim it under another.
+            _options.Voided([.. _news.Owned]);
+            _news.TakeAll();
+            _mustRejoin |= token.IsMember;
+        }
+
+        _floor = _mustRejoin ? Math.Max(_floor, token.Generation) : _floor;
+        _held = token;
     }
 
     private void DisposeClient()
@@ -292,11 +318,12 @@ internal sealed class KafkaGroupMember : GroupMember
 
     private IEnumerable<TopicPartitionOffset> Assigned(List<Confluent.Kafka.TopicPartition> partitions)
     {
-        GroupToken now = Now();
+        GroupToken? now = Now();
         lock (_gate)
         {
             Hold(now);
             _claimed.UnionWith(partitions.Select(partition => partition.Partition.Value));
+            _mustRejoin |= IsClassic && now is { IsMember: true } token && token.Generation <= _floor;
             if (!_mustRejoin)
             {
                 _news.Owned.UnionWith(partitions.Select(partition => partition.Partition.Value));
@@ -309,11 +336,11 @@ internal sealed class KafkaGroupMember : GroupMember
 
     private void Revoked(int[] partitions)
     {
-        GroupToken now = Now();
+        GroupToken? now = Now();
         lock (_gate)
         {
             Hold(now);
-            if (!_closing && !_mustRejoin)
+            if (!_closing)
             {
                 _news.Revoking.UnionWith(partitions);
                 _news.Release(_news.RevokingUntold);
