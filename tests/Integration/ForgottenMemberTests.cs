@@ -9,12 +9,14 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
 
     private readonly string _name = $"forgotten-{Guid.NewGuid().ToString("N")[..12]}";
-    private readonly HeldJoin _join = new();
+    private readonly HeldClient _join = new("Joining group");
+    private readonly HeldClient _sharing = new("assignor run for");
     private readonly List<IDisposable> _open = [];
 
     public void Dispose()
     {
         _join.Dispose();
+        _sharing.Dispose();
         _open.Reverse();
         _open.ForEach(open => open.Dispose());
     }
@@ -22,17 +24,7 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
     [Fact]
     public void ItComesBackWithNothingOfWhatItHad()
     {
-        KafkaBroker calm = new(new KafkaOptions { BootstrapServers = cluster.Address });
-        KafkaBroker held = new(new KafkaOptions { BootstrapServers = cluster.Address, Settings = new Dictionary<string, string> { ["debug"] = "cgrp" } }, _join);
-        _open.AddRange([calm, held]);
-        calm.CreateTopic(new TopicSpec(_name, 2, TopicCleanup.Keep));
-        Owner sleeper = Join(held, "sleeper");
-        Until("the first owns everything", () => sleeper.Owned.Count == 2, sleeper);
-        GroupToken before = sleeper.Member.Token;
-
-        _join.HoldTheNext();
-        Owner heir = Join(calm, "heir");
-        Until("the group goes on without the one that does not join", () => heir.Owned.Count == 2, sleeper, heir);
+        (Owner sleeper, Owner heir, GroupToken before) = Forget();
         bool hasForgotten = false;
         _join.Release();
         Until(
@@ -51,9 +43,42 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
         Assert.Equal([0, 1], sleeper.Events.Where(told => told.Kind == GroupEventKind.Lost).SelectMany(told => told.Partitions).Order());
     }
 
-    private Owner Join(KafkaBroker broker, string instance)
+    /// <summary>Its leave has to wait for the group's answer to its false claims, which the leader gives late.</summary>
+    [Fact]
+    public void ItGetsItsShareAlsoWhenTheGroupAnswersLate()
     {
-        Owner owner = new(broker, _name, instance);
+        (Owner sleeper, Owner heir, _) = Forget();
+        _sharing.HoldTheNext();
+        _join.Release();
+        Until("it has lost what it had", () => sleeper.Owned.Count == 0, sleeper, heir);
+        long began = TimeProvider.System.GetTimestamp();
+        Until("longer than any patience of the client", () => TimeProvider.System.GetElapsedTime(began) > TimeSpan.FromSeconds(7), sleeper, heir);
+        _sharing.Release();
+
+        Until("the two share", () => sleeper.Owned.Count == 1 && heir.Owned.Count == 1, sleeper, heir);
+    }
+
+    /// <summary>Stops a member that has both partitions at the moment before it joins again, until the group goes on without it.</summary>
+    private (Owner Sleeper, Owner Heir, GroupToken Before) Forget()
+    {
+        Dictionary<string, string> talks = new() { ["debug"] = "cgrp" };
+        KafkaBroker one = new(new KafkaOptions { BootstrapServers = cluster.Address, Settings = talks }, _join);
+        KafkaBroker other = new(new KafkaOptions { BootstrapServers = cluster.Address, Settings = talks }, _sharing);
+        _open.AddRange([one, other]);
+        one.CreateTopic(new TopicSpec(_name, 2, TopicCleanup.Keep));
+        Owner sleeper = Join(one, "sleeper", TimeSpan.FromSeconds(6));
+        Until("the first owns everything", () => sleeper.Owned.Count == 2, sleeper);
+        GroupToken before = sleeper.Member.Token;
+
+        _join.HoldTheNext();
+        Owner heir = Join(other, "heir", TimeSpan.FromSeconds(20));
+        Until("the group goes on without the one that does not join", () => heir.Owned.Count == 2, sleeper, heir);
+        return (sleeper, heir, before);
+    }
+
+    private Owner Join(KafkaBroker broker, string instance, TimeSpan session)
+    {
+        Owner owner = new(broker, _name, instance, session);
         _open.Add(owner.Member);
         return owner;
     }
@@ -65,6 +90,7 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
         while (!condition())
         {
             Assert.True(TimeProvider.System.GetElapsedTime(began) < Limit, $"Not within {Limit}: {what}.");
+            _join.Talked.WaitOne(TimeSpan.FromMilliseconds(10));
             foreach (Owner owner in owners)
             {
                 if (owner.Turn() is { } told)
@@ -73,7 +99,7 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
                 }
             }
 
-            if (_join.IsHeld)
+            if (_join.IsHeld || _sharing.IsHeld)
             {
                 // The client answers no question then.
                 continue;
@@ -88,7 +114,7 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
 
     private sealed class Owner
     {
-        public Owner(KafkaBroker broker, string topic, string instance)
+        public Owner(KafkaBroker broker, string topic, string instance, TimeSpan session)
         {
             Instance = instance;
             Member = broker.JoinGroup(new GroupOptions
@@ -96,7 +122,7 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
                 Group = topic,
                 Topic = topic,
                 InstanceId = instance,
-                SessionTimeout = TimeSpan.FromSeconds(6),
+                SessionTimeout = session,
                 Voided = partitions =>
                 {
                     lock (Voided)
@@ -149,10 +175,13 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
         }
     }
 
-    /// <summary>Holds the client at the moment before it sends its request to join: it says so in its log, on the thread that sends.</summary>
-    private sealed class HeldJoin : ILoggerFactory, ILogger
+    /// <summary>Holds a client where it says something in its log: it does so on the thread that sends its requests.</summary>
+    private sealed class HeldClient(string says) : ILoggerFactory, ILogger
     {
         private readonly ManualResetEventSlim _released = new(initialState: true);
+
+        /// <summary>Set when the client says anything, which it does whenever something happens to it.</summary>
+        public AutoResetEvent Talked { get; } = new(initialState: false);
 
         public bool IsHeld => !_released.IsSet;
 
@@ -162,7 +191,8 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (formatter(state, exception).Contains("Joining group", StringComparison.Ordinal))
+            Talked.Set();
+            if (formatter(state, exception).Contains(says, StringComparison.Ordinal))
             {
                 _released.Wait(Limit);
             }

@@ -27,8 +27,18 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     {
         if (_writer is null)
         {
-            _writer = parts.Broker.CreateWriter(Id, parts.Options.TransactionTimeout);
-            Retry(_writer.Initialize);
+            TransactionalWriter writer = parts.Broker.CreateWriter(Id, parts.Options.TransactionTimeout);
+            try
+            {
+                Retry(writer.Initialize);
+            }
+            catch
+            {
+                writer.Dispose();
+                throw;
+            }
+
+            _writer = writer;
         }
 
         if (parts.Options.Guarantee == Guarantee.AtLeastOnce)

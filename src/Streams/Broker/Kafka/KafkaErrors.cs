@@ -87,13 +87,19 @@ internal static class KafkaErrors
     public static Consequence Of(Error error) =>
         ByCode.TryGetValue(error.Code, out Consequence known) ? known : error.IsFatal ? Consequence.NewWriter : Consequence.Stop;
 
-    public static Consequence Of(KafkaException failure) => failure switch
+    /// <summary>What the client says of its transaction counts more than a code that says "again": again it would fail at once, for ever.</summary>
+    public static Consequence Of(KafkaException failure)
     {
-        _ when ByCode.TryGetValue(failure.Error.Code, out Consequence known) => known,
-        KafkaTxnRequiresAbortException => Consequence.Abort,
-        KafkaRetriableException => Consequence.Retry,
-        _ => Of(failure.Error),
-    };
+        Consequence? known = ByCode.TryGetValue(failure.Error.Code, out Consequence found) ? found : null;
+        return failure switch
+        {
+            _ when known is not (null or Consequence.Retry) => known.Value,
+            KafkaTxnRequiresAbortException => Consequence.Abort,
+            _ when failure.Error.IsFatal => Consequence.NewWriter,
+            KafkaRetriableException => Consequence.Retry,
+            _ => known ?? Of(failure.Error),
+        };
+    }
 
     public static bool IsRefusal(ErrorCode code) =>
         code is ErrorCode.Local_Authentication or ErrorCode.SaslAuthenticationFailed or ErrorCode.UnsupportedSaslMechanism or ErrorCode.IllegalSaslState or ErrorCode.Local_Ssl;

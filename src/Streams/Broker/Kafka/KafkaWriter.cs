@@ -8,6 +8,8 @@ internal sealed class KafkaWriter : TransactionalWriter
     /// <summary>One call of the client; what takes longer is called again.</summary>
     private static readonly TimeSpan CallTime = TimeSpan.FromSeconds(1);
 
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(50);
+
     private const int PollEvery = 256;
 
     private readonly KafkaBroker _broker;
@@ -185,6 +187,12 @@ internal sealed class KafkaWriter : TransactionalWriter
         catch (KafkaException error)
         {
             _failed = true;
+            if (KafkaErrors.Of(error) == Consequence.Retry)
+            {
+                // Most have taken their time; of those that have not, none is made again at once.
+                _producer.Poll(RetryPause);
+            }
+
             string partition = KafkaErrors.Of(error) == Consequence.Stop && _refusedPartition is { } refused ? $" ({refused})" : "";
             throw _broker.Failure(error, $"The transaction of '{_id}' could not be {what}{partition}");
         }
