@@ -331,7 +331,7 @@ public sealed class FlowDriver : IDisposable
         foreach (Instance instance in Running)
         {
             instance.StepMembership();
-            instance.Restorer.Step();
+            instance.Restorers[0].Step();
             foreach (ShardWorker worker in instance.Workers)
             {
                 worker.StepShards();

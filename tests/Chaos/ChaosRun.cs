@@ -362,7 +362,7 @@ internal sealed class ChaosRun : IAsyncDisposable
     private async Task<bool> IsTrueAsync(TimeSpan limit, Func<bool> condition)
     {
         long began = Stopwatch.GetTimestamp();
-        while (!condition())
+        while (!IsTrue())
         {
             if (Stopwatch.GetElapsedTime(began) > limit)
             {
@@ -373,6 +373,19 @@ internal sealed class ChaosRun : IAsyncDisposable
         }
 
         return true;
+
+        bool IsTrue()
+        {
+            try
+            {
+                return condition();
+            }
+            catch (KafkaException error) when (KafkaErrors.Of(error) == Consequence.Retry)
+            {
+                // A leader moves: asked again in a moment.
+                return false;
+            }
+        }
     }
 
     private T Own<T>(T opened)

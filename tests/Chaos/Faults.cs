@@ -379,7 +379,7 @@ internal sealed class Faults(World world)
         HostInstance instance = Instance(plan);
         Application app = instance.App;
         using IDisposable held = await HoldAsync([instance], [instance], withBroker: true);
-        string[] files = [.. Directory.EnumerateFiles(app.Snapshots!, "*", SearchOption.AllDirectories).Where(file => !file.Contains('~', StringComparison.Ordinal)).Order()];
+        string[] files = [.. Directory.EnumerateFiles(app.Snapshots!, "*", SearchOption.AllDirectories).Where(file => !file.Contains('~', StringComparison.Ordinal) && new FileInfo(file).Length > 0).Order()];
         if (app.NeedsSnapshots || files.Length == 0)
         {
             return NotShown;

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+
 namespace KStreamSharp;
 
 /// <summary>Brings a store from where it is up to an end of its changelog partition, read committed; takeover, step 3.</summary>
@@ -10,6 +12,7 @@ internal sealed class ChangelogReplay : IDisposable
     private readonly ShardStore _store;
     private readonly Reader _reader;
     private readonly TransactionWait _wait;
+    private readonly KeyOrder _order = new();
 
     /// <param name="parts">The parts of the instance.</param>
     /// <param name="changelog">The partition.</param>
@@ -72,11 +75,9 @@ internal sealed class ChangelogReplay : IDisposable
     {
         using StoreBatch changes = _store.NewBatch();
         byte[]? newest = null;
-        long time = 0;
-        for (int i = 0; i < batch.Count; i++)
+        foreach (int i in _order.Of(batch))
         {
             RecordView record = batch[i];
-            time = record.Timestamp;
             string? step = ShardChanges.ReadKey(record.Key, out ReadOnlySpan<byte> key);
             if (step is null)
             {
@@ -103,7 +104,65 @@ internal sealed class ChangelogReplay : IDisposable
             Marker = CommitMarker.Read(newest);
         }
 
-        changes.PutMarker(Position, time, newest ?? last?.Marker?.Write() ?? default);
+        changes.PutMarker(Position, batch.TimestampAt(batch.Count - 1), newest ?? last?.Marker?.Write() ?? default);
         _store.Write(changes);
+    }
+
+    /// <summary>
+    /// The order in which a batch goes into the store: about that of its keys, which RocksDB takes about three times as fast
+    /// as any other; records of one key in the order of the log.
+    /// </summary>
+    private sealed class KeyOrder
+    {
+        private ulong[] _prefixes = new ulong[RecordsPerStep];
+        private int[] _indexes = new int[RecordsPerStep];
+
+        public ReadOnlySpan<int> Of(RecordBatch batch)
+        {
+            if (_indexes.Length < batch.Count)
+            {
+                (_prefixes, _indexes) = (new ulong[batch.Count], new int[batch.Count]);
+            }
+
+            // What all keys begin with tells nothing: the eight bytes behind it are compared. Markers have no key.
+            ReadOnlySpan<byte> first = default;
+            for (int i = 0; i < batch.Count; i++)
+            {
+                if (ShardChanges.ReadKey(batch[i].Key, out ReadOnlySpan<byte> key) is not null)
+                {
+                    first = first.IsEmpty ? key : first[..first.CommonPrefixLength(key)];
+                    if (first.IsEmpty)
+                    {
+                        break;
+                    }
+                }
+            }
+
+            Span<byte> bytes = stackalloc byte[sizeof(ulong)];
+            for (int i = 0; i < batch.Count; i++)
+            {
+                ShardChanges.ReadKey(batch[i].Key, out ReadOnlySpan<byte> key);
+                key = key.Length <= first.Length ? default : key[first.Length..];
+                bytes.Clear();
+                key[..Math.Min(key.Length, bytes.Length)].CopyTo(bytes);
+                _prefixes[i] = BinaryPrimitives.ReadUInt64BigEndian(bytes);
+                _indexes[i] = i;
+            }
+
+            Array.Sort(_prefixes, _indexes, 0, batch.Count);
+            for (int begin = 0, end; begin < batch.Count; begin = end)
+            {
+                for (end = begin + 1; end < batch.Count && _prefixes[end] == _prefixes[begin]; end++)
+                {
+                }
+
+                if (end - begin > 1)
+                {
+                    Array.Sort(_indexes, begin, end - begin);
+                }
+            }
+
+            return _indexes.AsSpan(0, batch.Count);
+        }
     }
 }

@@ -1,12 +1,11 @@
 namespace KStreamSharp;
 
 /// <summary>
-/// Takes over the shards that the group gives to this instance, beside the workers: the shards that run go on meanwhile.
+/// Takes over the shards that the group gives to this instance, beside the workers: the shards that run go on meanwhile. An
+/// instance may have several, each on a thread of its own; a shard is with one of them.
 /// </summary>
-internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> workers) : IDisposable
+internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> workers, int atOnce) : IDisposable
 {
-    private const int AtOnce = 4;
-
     private readonly List<Takeover> _active = [];
     private readonly List<Takeover> _closing = [];
     private bool _workersAreReady;
@@ -16,7 +15,7 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
     {
         bool moved = false;
         _workersAreReady = _workersAreReady || workers.All(worker => worker.IsReady);
-        while (_workersAreReady && _active.Count < AtOnce && parts.Table.TryTakeNext(out int shard, out long number))
+        while (_workersAreReady && _active.Count < atOnce && parts.Table.TryTakeNext(out int shard, out long number))
         {
             _active.Add(parts.Steps.NewTakeover(parts, shard, number));
             moved = true;

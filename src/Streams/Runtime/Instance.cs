@@ -12,9 +12,11 @@ internal sealed class Instance : IDisposable
     /// <summary>How many turns the orderly end by hand gives to the last snapshots.</summary>
     private const int SnapshotTurnsMax = 100;
 
+    private const int RestoresAtOnce = 4;
+
     private readonly EngineParts _parts;
 
-    private Instance(EngineParts parts, FiniteRun run)
+    private Instance(EngineParts parts, FiniteRun run, bool isThreaded)
     {
         _parts = parts;
         Run = run;
@@ -23,7 +25,10 @@ internal sealed class Instance : IDisposable
         int workers = Math.Min(parts.Options.Workers ?? Environment.ProcessorCount, parts.ShardCount);
         Snapshotter = parts.Options.Snapshots is null ? null : new Snapshotter(parts);
         Workers = [.. Enumerable.Range(0, workers).Select(slot => new ShardWorker(parts, Membership, Ledger, Snapshotter, run, slot))];
-        Restorer = new Restorer(parts, Workers);
+
+        // A restore keeps a core busy: as many at once as there are workers, which have little to do before they have shards.
+        int restorers = isThreaded ? Math.Min(workers, RestoresAtOnce) : 1;
+        Restorers = [.. Enumerable.Range(0, restorers).Select(_ => new Restorer(parts, Workers, Math.Max(1, RestoresAtOnce / restorers)))];
         TopicWatch = new TopicWatch(parts);
         Log.Starts(parts.Logger, parts.InstanceId, parts.App, parts.ShardCount, workers);
     }
@@ -36,7 +41,7 @@ internal sealed class Instance : IDisposable
 
     public RunLedger Ledger { get; }
 
-    public Restorer Restorer { get; }
+    public IReadOnlyList<Restorer> Restorers { get; }
 
     public IReadOnlyList<ShardWorker> Workers { get; }
 
@@ -72,7 +77,7 @@ internal sealed class Instance : IDisposable
     /// <exception cref="StreamException">The folder or a topic cannot be used.</exception>
     public static Instance Open(
         Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory? logging, TimeProvider time, Action<string>? reached = null, bool commitsByHand = false,
-        EngineSteps? steps = null, Func<Func<Task>, Task>? beside = null)
+        EngineSteps? steps = null, Func<Func<Task>, Task>? beside = null, bool isThreaded = false)
     {
         string app = options.AppId ?? flow.Id;
         StateFolder folder = StateFolder.Open(options.StateDir, app, options.InstanceId);
@@ -108,7 +113,8 @@ internal sealed class Instance : IDisposable
                     Steps = steps ?? EngineSteps.Default,
                     Beside = beside ?? (static work => work()),
                 },
-                run);
+                run,
+                isThreaded);
         }
         catch (BrokerException error)
         {
@@ -141,7 +147,11 @@ internal sealed class Instance : IDisposable
     /// <summary>Stops as a crash would: nothing is committed, aborted or left; unflushed state is thrown away.</summary>
     public void Abandon()
     {
-        Restorer.Abandon();
+        foreach (Restorer restorer in Restorers)
+        {
+            restorer.Abandon();
+        }
+
         Snapshotter?.Dispose();
         foreach (ShardWorker worker in Workers)
         {
@@ -156,7 +166,11 @@ internal sealed class Instance : IDisposable
     /// <summary>The orderly end, by hand: commits, closes, leaves.</summary>
     public void Close()
     {
-        Restorer.Dispose();
+        foreach (Restorer restorer in Restorers)
+        {
+            restorer.Dispose();
+        }
+
         if (Snapshotter is not null)
         {
             for (int turn = 0; turn < SnapshotTurnsMax && !Workers.All(worker => worker.StepEnd()); turn++)
@@ -177,7 +191,11 @@ internal sealed class Instance : IDisposable
     /// <summary>Closes what is open; nothing is committed.</summary>
     public void Dispose()
     {
-        Restorer.Dispose();
+        foreach (Restorer restorer in Restorers)
+        {
+            restorer.Dispose();
+        }
+
         Snapshotter?.Dispose();
         foreach (ShardWorker worker in Workers)
         {

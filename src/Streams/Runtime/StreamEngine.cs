@@ -123,7 +123,7 @@ public sealed class StreamEngine : IDisposable
 
     private void Run()
     {
-        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time, Reached, beside: Beside);
+        Instance instance = Instance.Open(_flow, _broker, _options, _logging, _time, Reached, beside: Beside, isThreaded: true);
         _instance = instance;
         try
         {
@@ -141,13 +141,17 @@ public sealed class StreamEngine : IDisposable
 
     private void Run(Instance instance)
     {
-        Thread restorer = Start("kstream-restorer", () => Loop(
+        Thread[] restorers = [.. instance.Restorers.Select((restorer, slot) => Start($"kstream-restorer-{slot}", () => Loop(
             () =>
             {
-                instance.TopicWatch.Step();
-                return instance.Restorer.Step();
+                if (slot == 0)
+                {
+                    instance.TopicWatch.Step();
+                }
+
+                return restorer.Step();
             },
-            RestorerTurn));
+            RestorerTurn)))];
         Thread? snapshotter = instance.Snapshotter is { } uploads ? Start("kstream-snapshotter", () => Snapshot(uploads)) : null;
         Thread[] workers = [.. instance.Workers.Select((worker, slot) => Start($"kstream-worker-{slot}", () => Work(worker)))];
         while (!_stopping.IsSet)
@@ -164,7 +168,13 @@ public sealed class StreamEngine : IDisposable
         }
 
         Volatile.Write(ref instance.Parts.EndingSince, _time.GetTimestamp());
-        restorer.Join(JoinPatience);
+        while (!Array.TrueForAll(restorers, restorer => restorer.Join(MembershipTurn)))
+        {
+            // Each call of a takeover has its own time-out; to close a store under it would end the process.
+            Tend(instance);
+        }
+
+
         _restorerGone.Set();
         while (!Array.TrueForAll(workers, worker => worker.Join(MembershipTurn)))
         {

@@ -68,6 +68,12 @@ internal sealed class Cluster : IDisposable
     /// <summary>Told what an instance logs; null for nobody.</summary>
     public Action<Member, string>? Says { get; set; }
 
+    /// <summary>Told when an instance has opened the folder of a shard to restore it.</summary>
+    public Action<Member, int> Planned { get; set; } = (_, _) => { };
+
+    /// <summary>Whether the folder of any shard of any member has been damaged.</summary>
+    public bool HasDamagedFolders { get; private set; }
+
     /// <summary>Told of a local state that an instance wipes, and why.</summary>
     public Action<Member, int, string> Wiped { get; set; } = (_, _, _) => { };
 
@@ -192,7 +198,7 @@ internal sealed class Cluster : IDisposable
                     RecordsPerTurnMax = cluster.RecordsPerTurnMax,
                 }),
                 cluster.Logging
-                    ?? new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, (shard, reason) => cluster.Wiped(this, shard, reason)),
+                    ?? new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, shard => cluster.Planned(this, shard), (shard, reason) => cluster.Wiped(this, shard, reason)),
                 cluster.Clock,
                 step =>
                 {
@@ -358,13 +364,17 @@ internal sealed class Cluster : IDisposable
 
             string file = files.Order(StringComparer.Ordinal).ElementAt(place % files.Length);
             byte[] bytes = File.ReadAllBytes(file);
-            for (int i = place * 31 % bytes.Length; i < bytes.Length && length > 0; i++, length--)
+
+            // Near the beginning, in the first block, or near the end, in the footer: between them lies what RocksDB draws anew
+            // in every run, so that a seed would hit now one block, now another.
+            for (int i = place % 2 == 0 ? place * 31 % 48 : Math.Max(0, bytes.Length - 1 - (place * 31 % 12)); i < bytes.Length && length > 0; i++, length--)
             {
                 bytes[i] ^= 0xff;
             }
 
             File.WriteAllBytes(file, bytes);
             Damaged.Add(shard);
+            cluster.HasDamagedFolders = true;
             return true;
         }
 
@@ -406,7 +416,7 @@ internal sealed class Cluster : IDisposable
                     instance.StepMembership();
                     break;
                 case 1:
-                    instance.Restorer.Step();
+                    instance.Restorers[0].Step();
                     break;
                 default:
                     if (part - 2 < instance.Workers.Count)

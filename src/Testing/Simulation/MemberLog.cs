@@ -2,9 +2,10 @@ using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Testing;
 
-/// <summary>What one instance logs: for the trace, and every wipe of local state, with its reason.</summary>
-internal sealed class MemberLog(Action<string>? says, Action<int, string> wiped) : ILoggerFactory, ILogger
+/// <summary>What one instance logs: for the trace, every look at a folder for a restore, and every wipe of local state, with its reason.</summary>
+internal sealed class MemberLog(Action<string>? says, Action<int> planned, Action<int, string> wiped) : ILoggerFactory, ILogger
 {
+    private const int PlannedId = 300;
     private const int WipedId = 301;
 
     public ILogger CreateLogger(string categoryName) => this;
@@ -16,15 +17,23 @@ internal sealed class MemberLog(Action<string>? says, Action<int, string> wiped)
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull => null;
 
-    public bool IsEnabled(LogLevel logLevel) => says is not null || logLevel >= LogLevel.Warning;
+    public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Information;
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
         says?.Invoke(formatter(state, exception));
-        if (eventId.Id == WipedId && state is IReadOnlyList<KeyValuePair<string, object?>> values)
+        if (eventId.Id is PlannedId or WipedId && state is IReadOnlyList<KeyValuePair<string, object?>> values)
         {
             Dictionary<string, object?> named = new(values);
-            wiped((int)named["Shard"]!, (string)named["Reason"]!);
+            int shard = (int)named["Shard"]!;
+            if (eventId.Id == PlannedId)
+            {
+                planned(shard);
+            }
+            else
+            {
+                wiped(shard, (string)named["Reason"]!);
+            }
         }
     }
 

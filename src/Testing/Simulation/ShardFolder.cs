@@ -17,6 +17,7 @@ internal sealed record ShardFolder(long Position, long BrokerTime, byte[] Marker
     private const string StepPrefix = "step:";
 
     /// <summary>Reads a folder; null when there is none, or nothing has been flushed to it.</summary>
+    /// <exception cref="RocksDbException">It is damaged.</exception>
     public static ShardFolder? Read(string path)
     {
         if (!File.Exists(Path.Combine(path, "CURRENT")))
@@ -58,6 +59,9 @@ internal sealed record ShardFolder(long Position, long BrokerTime, byte[] Marker
             {
                 action(all.Key(), all.Value());
             }
+
+            // At a damaged place an iterator looks as at its end.
+            RocksDbSharp.Native.Instance.rocksdb_iter_get_error(all.Handle);
         }
     }
 }

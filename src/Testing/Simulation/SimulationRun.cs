@@ -57,6 +57,7 @@ internal sealed partial class SimulationRun : IDisposable
         _audit = new SimulationAudit(_cluster, Count, trace);
         _topics = new SimulationTopics(_cluster.Broker, simulation.Guarantee, _audit.States);
         _cluster.Says = trace is null ? null : (member, line) => trace($"     {member.Name}: {Volatile().Replace(line, "...")}");
+        _cluster.Planned = _audit.Planned;
         _cluster.Wiped = _audit.Wiped;
         _cluster.BeginsToRead = (member, partition, offset) =>
         {

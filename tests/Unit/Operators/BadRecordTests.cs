@@ -107,7 +107,7 @@ public class BadRecordTests
             for (int turn = 0; turn < 10_000 && !instance.IsDone; turn++)
             {
                 instance.StepMembership();
-                instance.Restorer.Step();
+                instance.Restorers[0].Step();
                 instance.Workers[0].Step();
             }
 

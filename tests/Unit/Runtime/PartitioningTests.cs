@@ -145,7 +145,7 @@ public class PartitioningTests
             for (int turn = 0; turn < 100_000 && !instance.IsDone; turn++)
             {
                 instance.StepMembership();
-                instance.Restorer.Step();
+                instance.Restorers[0].Step();
                 foreach (ShardWorker worker in instance.Workers)
                 {
                     worker.Step();

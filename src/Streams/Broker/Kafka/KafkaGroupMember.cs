@@ -20,10 +20,13 @@ internal sealed class KafkaGroupMember : GroupMember
     private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(10);
 
+    /// <summary>A member that joins again may fence itself, by an earlier request that comes late; more often than this it is another.</summary>
+    private const int FencingsMax = 3;
+
     private readonly KafkaBroker _broker;
     private readonly GroupOptions _options;
-    private readonly IConsumer<Ignore, Ignore> _consumer;
     private readonly Thread _thread;
+    private IConsumer<Ignore, Ignore> _consumer;
     private readonly object _gate = new();
     private readonly Lock _inUse = new();
     private readonly GroupNews _news = new();
@@ -38,6 +41,12 @@ internal sealed class KafkaGroupMember : GroupMember
     private int _floor = -1;
     private bool _mustRejoin;
     private bool _hasUnsubscribed;
+    private long _unsubscribedAt;
+
+    private string? _memberId;
+    private long _memberSince;
+    private int _fencings;
+    private bool _isFenced;
     private BrokerException? _failure;
     private long _polledAt;
     private bool _started;
@@ -49,13 +58,7 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         _broker = broker;
         _options = options;
-        _consumer = broker.Build(() => new ConsumerBuilder<Ignore, Ignore>(broker.Settings.Member(options))
-            .SetLogHandler((_, message) => broker.Heard(message))
-            .SetErrorHandler((_, _) => { })
-            .SetPartitionsAssignedHandler((_, partitions) => Assigned(partitions))
-            .SetPartitionsRevokedHandler((_, partitions) => Revoked(Numbers(partitions)))
-            .SetPartitionsLostHandler((_, partitions) => Lost(Numbers(partitions)))
-            .Build());
+        _consumer = NewClient();
         _thread = new Thread(Run) { Name = "kstream-kafka-member", IsBackground = true };
     }
 
@@ -150,6 +153,11 @@ internal sealed class KafkaGroupMember : GroupMember
             while (IsAlive())
             {
                 Serve(Turn);
+                if (_isFenced)
+                {
+                    Renew();
+                }
+
                 Look();
             }
 
@@ -184,6 +192,37 @@ internal sealed class KafkaGroupMember : GroupMember
         }
     }
 
+    private IConsumer<Ignore, Ignore> NewClient() => _broker.Build(() => new ConsumerBuilder<Ignore, Ignore>(_broker.Settings.Member(_options))
+        .SetLogHandler((_, message) => _broker.Heard(message))
+        .SetErrorHandler((_, _) => { })
+        .SetPartitionsAssignedHandler((_, partitions) => Assigned(partitions))
+        .SetPartitionsRevokedHandler((_, partitions) => Revoked(Numbers(partitions)))
+        .SetPartitionsLostHandler((_, partitions) => Lost(Numbers(partitions)))
+        .Build());
+
+    /// <summary>A client that was fenced does nothing any more.</summary>
+    private void Renew()
+    {
+        lock (_inUse)
+        {
+            _isGone = true;
+            _consumer.Dispose();
+            _consumer = NewClient();
+            _isGone = false;
+        }
+
+        lock (_gate)
+        {
+            _isFenced = false;
+            _mustRejoin = false;
+            _hasUnsubscribed = false;
+            _claimed.Clear();
+            _held = default;
+        }
+
+        _consumer.Subscribe(_options.Topic);
+    }
+
     /// <summary>After a turn: whether this is still the member that holds the claims; if not, it leaves the group and begins anew.</summary>
     private void Look()
     {
@@ -191,6 +230,15 @@ internal sealed class KafkaGroupMember : GroupMember
         lock (_gate)
         {
             Hold(now);
+            if (now?.MemberId != _memberId)
+            {
+                (_memberId, _memberSince) = (now?.MemberId, Stopwatch.GetTimestamp());
+            }
+            else if (IsSettled)
+            {
+                _fencings = 0;
+            }
+
             if (!_mustRejoin || _closing || _failure is not null)
             {
                 return;
@@ -204,11 +252,12 @@ internal sealed class KafkaGroupMember : GroupMember
             {
                 _consumer.Unsubscribe();
                 _hasUnsubscribed = true;
+                _unsubscribedAt = Stopwatch.GetTimestamp();
             }
         }
-        else if (_claimed.Count == 0)
+        else if (_claimed.Count == 0 && now is { IsMember: false })
         {
-            // To subscribe while anything is claimed would take back the leave, and the claims with it would stay untold.
+            // Not before it has left: to subscribe earlier would take back the leave, and what is claimed would stay untold.
             lock (_gate)
             {
                 _mustRejoin = false;
@@ -216,6 +265,11 @@ internal sealed class KafkaGroupMember : GroupMember
             }
 
             _consumer.Subscribe(_options.Topic);
+        }
+        else if (Stopwatch.GetElapsedTime(_unsubscribedAt) > _options.SessionTimeout)
+        {
+            // It was told to leave, and does not say that anything is gone: the group has gone on without it by now.
+            Renew();
         }
     }
 
@@ -304,11 +358,22 @@ internal sealed class KafkaGroupMember : GroupMember
         }
     }
 
+    /// <summary>A member for so long that no request of an earlier time can be under way.</summary>
+    private bool IsSettled => !string.IsNullOrEmpty(_memberId) && Stopwatch.GetElapsedTime(_memberSince) > 2 * _options.SessionTimeout;
+
     private void Fail(KafkaException error)
     {
         lock (_gate)
         {
             _options.Voided([.. _news.Owned]);
+            if (error.Error.Code == ErrorCode.FencedInstanceId && !_closing && !IsSettled && _fencings < FencingsMax)
+            {
+                _fencings++;
+                _isFenced = true;
+                _news.TakeAll();
+                return;
+            }
+
             _failure ??= error.Error.Code == ErrorCode.FencedInstanceId
                 ? new(Consequence.Stop, $"Another member of group '{_options.Group}' uses instance id '{_options.InstanceId}'. Give each instance an id of its own (InstanceId, --instance-id).", error)
                 : new(Consequence.Stop, _broker.Failure(error, $"This instance cannot be a member of group '{_options.Group}', which shares out topic '{_options.Topic}'").Message, error);
