@@ -166,11 +166,7 @@ internal sealed class Instance : IDisposable
     /// <summary>The orderly end, by hand: commits, closes, leaves.</summary>
     public void Close()
     {
-        foreach (Restorer restorer in Restorers)
-        {
-            restorer.Dispose();
-        }
-
+        DisposeRestorers();
         if (Snapshotter is not null)
         {
             for (int turn = 0; turn < SnapshotTurnsMax && !Workers.All(worker => worker.StepEnd()); turn++)
@@ -191,11 +187,7 @@ internal sealed class Instance : IDisposable
     /// <summary>Closes what is open; nothing is committed.</summary>
     public void Dispose()
     {
-        foreach (Restorer restorer in Restorers)
-        {
-            restorer.Dispose();
-        }
-
+        DisposeRestorers();
         Snapshotter?.Dispose();
         foreach (ShardWorker worker in Workers)
         {
@@ -207,6 +199,14 @@ internal sealed class Instance : IDisposable
         _parts.Folder.Dispose();
         _parts.Limits.Dispose();
         Log.Stopped(_parts.Logger, _parts.InstanceId, _parts.App);
+    }
+
+    private void DisposeRestorers()
+    {
+        foreach (Restorer restorer in Restorers)
+        {
+            restorer.Dispose();
+        }
     }
 
     private TimeSpan ProcessingTime()

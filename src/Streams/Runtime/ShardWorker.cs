@@ -317,6 +317,12 @@ internal sealed class ShardWorker : IDisposable
     {
         Detach(shard);
         shard.Dispose();
+        if (_shards.Count == 0)
+        {
+            // What failed is no longer here; what comes next begins its own count. A takeover again is no end of it.
+            _abortsInARow = 0;
+        }
+
         Log.Released(_parts.Logger, shard.Id);
         _parts.Table.Closed(shard.Id);
     }
@@ -324,12 +330,6 @@ internal sealed class ShardWorker : IDisposable
     private void Detach(Shard shard)
     {
         _shards.Remove(shard);
-        if (_shards.Count == 0)
-        {
-            // What failed is no longer here; what comes next begins its own count.
-            _abortsInARow = 0;
-        }
-
         Interlocked.Decrement(ref _load);
         shard.Unassign(Reader);
     }

@@ -26,9 +26,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void AnEmptyFolderIsFilledFromTheSnapshotAndTheTail()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         PushSome();
         AwaitCounted();
         one.Crash();
@@ -48,9 +46,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void ALocalFolderThatIsNearIsKept()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         one.Stop();
 
         one.Open();
@@ -76,9 +72,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void AnIdleShardGetsNoFurtherSnapshots()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         Rounds(20);
         long published = one.Instance!.Status.SnapshotsPublished;
 
@@ -116,9 +110,7 @@ public sealed class SnapshotTests : IDisposable
     public void ACrashAtAStepLosesNothingAndTheNextOwnerCleansUp(string step)
     {
         _kept = 1;
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         bool armed = false;
         _cluster.StopsAt = (_, at) =>
         {
@@ -150,9 +142,7 @@ public sealed class SnapshotTests : IDisposable
     [InlineData("takeover.5")]
     public void ACrashInARestoreFromASnapshotBeginsItAgain(string step)
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         one.Crash();
         one.LoseFolder();
         _cluster.StopsAt = (_, at) => at == step;
@@ -186,9 +176,7 @@ public sealed class SnapshotTests : IDisposable
     [InlineData(true)]
     public void ADamagedSnapshotIsLeftForTheOneBefore(bool missing)
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         PushSome();
         AwaitSnapshots(one, atLeast: 2 * Shards);
         one.Crash();
@@ -217,9 +205,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void SnapshotsThatAreAllDamagedAreLeftForTheChangelog()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         one.Crash();
         one.LoseFolder();
         foreach (string name in _store.Objects.Keys.Where(name => !name.EndsWith(".manifest", StringComparison.Ordinal) && _store.Objects[name].Length > 0))
@@ -239,9 +225,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void AStoreThatIsAwayIsWaitedForWhenOnlyItHasTheState()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         CutChangelog();
         one.Crash();
         one.LoseFolder();
@@ -259,9 +243,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void AStoreThatIsAwayIsDoneWithoutWhenTheChangelogHasTheState()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         one.Crash();
         one.LoseFolder();
         _store.Before = (call, _) => call == "Open" ? throw new IOException("away") : Task.CompletedTask;
@@ -369,9 +351,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void ASnapshotGoesWhenSomeoneAsksForIt()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         string id = Entries(0)[0].Id;
 
         _cluster.Broker.Produce(InternalTopics.Shards("ledger"), SnapshotList.DropKey.ToArray(), SnapshotList.WriteDrop([id]), partition: 0);
@@ -385,9 +365,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void ASnapshotThatIsOnItsWayWhenAnotherIsDroppedIsWhole()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         string id = Entries(0)[0].Id;
         TaskCompletionSource slow = new();
         int puts = 0;
@@ -406,9 +384,7 @@ public sealed class SnapshotTests : IDisposable
     [Fact]
     public void ASnapshotThatGrewTooOldDuringItsDownloadIsNotUsed()
     {
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         PushSome();
         AwaitCounted();
         one.Crash();
@@ -432,9 +408,7 @@ public sealed class SnapshotTests : IDisposable
     public void AnOwnerThatLostItsShardDeletesNothingOfTheNextOwner()
     {
         _kept = 1;
-        Cluster.Member one = Run("one");
-        PushSome();
-        AwaitSnapshots(one);
+        Cluster.Member one = RunWithSnapshots();
         TaskCompletionSource slow = new();
         int puts = 0;
         _store.Before = (call, _) => call == "Put" && puts++ == 0 ? slow.Task : Task.CompletedTask;
@@ -484,6 +458,14 @@ public sealed class SnapshotTests : IDisposable
     }
 
     private void AwaitCounted() => _cluster.Until(() => _cluster.Outputs(LedgerFlow.Counts).Count() == _ledger.Pushed, "all is counted");
+
+    private Cluster.Member RunWithSnapshots()
+    {
+        Cluster.Member one = Run("one");
+        PushSome();
+        AwaitSnapshots(one);
+        return one;
+    }
 
     private void AwaitSnapshots(Cluster.Member member, int atLeast = Shards) =>
         _cluster.Until(() => member.Instance!.Status.SnapshotsPublished >= atLeast, $"{atLeast} snapshots are published ({member.Instance!.Status})");

@@ -184,7 +184,8 @@ internal sealed class KafkaGroupMember : GroupMember
         }
         catch (KafkaException error)
         {
-            Fail(error);
+            // Whatever it is, this thread ends: no client is made anew.
+            GiveUp(error);
         }
         finally
         {
@@ -365,15 +366,24 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         lock (_gate)
         {
-            _options.Voided([.. _news.Owned]);
             if (error.Error.Code == ErrorCode.FencedInstanceId && !_closing && !IsSettled && _fencings < FencingsMax)
             {
                 _fencings++;
                 _isFenced = true;
+                _options.Voided([.. _news.Owned]);
                 _news.TakeAll();
                 return;
             }
 
+            GiveUp(error);
+        }
+    }
+
+    private void GiveUp(KafkaException error)
+    {
+        lock (_gate)
+        {
+            _options.Voided([.. _news.Owned]);
             _failure ??= error.Error.Code == ErrorCode.FencedInstanceId
                 ? new(Consequence.Stop, $"Another member of group '{_options.Group}' uses instance id '{_options.InstanceId}'. Give each instance an id of its own (InstanceId, --instance-id).", error)
                 : new(Consequence.Stop, _broker.Failure(error, $"This instance cannot be a member of group '{_options.Group}', which shares out topic '{_options.Topic}'").Message, error);
