@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using Confluent.Kafka;
@@ -246,28 +247,33 @@ internal sealed class Faults(World world)
         }
 
         OrderlyEnd[] ends = await Task.WhenAll(app.Instances.Where(instance => instance.IsUp).Select(world.TerminateAsync));
-        if (ends.Any(end => end.ExitCode != 0))
+        try
+        {
+            if (ends.Any(end => end.ExitCode != 0))
+            {
+                return NotShown;
+            }
+
+            long[] published = app.HasDamagedSnapshots || app.NeedsFolders ? [] : Snapshots.NewestPositions(world.Address, app);
+            HostInstance without = app.Instances[plan.Variant % app.Instances.Count];
+            return published.Length > 0 && published.All(position => position > 0)
+                ? await TruncateToSnapshotsAsync(app, without, published)
+                : await TruncateToFoldersAsync(app, without, Path.Combine(world.Folder, $"newest-{plan.Number}"));
+        }
+        finally
         {
             StartAll(app);
-            return NotShown;
         }
-
-        long[] published = app.HasDamagedSnapshots || app.NeedsFolders ? [] : Snapshots.NewestPositions(world.Address, app);
-        HostInstance without = app.Instances[plan.Variant % app.Instances.Count];
-        return published.Length > 0 && published.All(position => position > 0)
-            ? await TruncateToSnapshotsAsync(app, without, published)
-            : await TruncateToFoldersAsync(app, without, Path.Combine(world.Folder, $"newest-{plan.Number}"));
     }
 
     private async Task<IReadOnlyList<string>> TruncateToSnapshotsAsync(Application app, HostInstance without, long[] positions)
     {
-        bool moved = await DeleteBelowAsync(app, positions);
         app.NeedsSnapshots = true;
+        bool moved = await DeleteBelowAsync(app, positions);
         without.DeleteFolder();
         app.Instances.ForEach(instance => instance.FolderTouched.Add(DateTime.UtcNow));
         without.Start();
         LogLine? downloaded = await without.LineAsync(line => line.Id == 308, TimeSpan.FromSeconds(60) + Session(without), world.Stop);
-        StartAll(app);
         return downloaded is null || !moved ? NotShown : ["log starts moved up to snapshots; an instance without its folder restored from one"];
     }
 
@@ -277,7 +283,6 @@ internal sealed class Faults(World world)
         (string Folder, long Position)[] newest = [.. Enumerable.Range(0, app.Partitions).Select(shard => Newest(app, shard))];
         if (newest.Any(one => one.Position == 0))
         {
-            StartAll(app);
             return NotShown;
         }
 
@@ -286,8 +291,8 @@ internal sealed class Faults(World world)
             Folders.Copy(newest[shard].Folder, Path.Combine(safe, Path.GetFileName(newest[shard].Folder)));
         }
 
-        bool moved = await DeleteBelowAsync(app, [.. newest.Select(one => one.Position)]);
         app.NeedsFolders = app.NeedsSnapshots = true;
+        bool moved = await DeleteBelowAsync(app, [.. newest.Select(one => one.Position)]);
         without.DeleteFolder();
         without.Start(willRefuse: true);
         int? code = await without.ExitAsync(TimeSpan.FromSeconds(60) + Session(without));
@@ -310,7 +315,6 @@ internal sealed class Faults(World world)
         }
 
         Directory.Delete(safe, recursive: true);
-        StartAll(app);
         return moved && refused ? ["log starts moved up to the folders; an instance without its folder refused"] : NotShown;
     }
 
@@ -318,7 +322,20 @@ internal sealed class Faults(World world)
     private async Task<bool> DeleteBelowAsync(Application app, long[] positions)
     {
         await CleanupAsync(app.Changelog, "compact,delete");
-        List<DeleteRecordsResult> starts = await world.Admin.DeleteRecordsAsync(positions.Select((position, shard) => new TopicPartitionOffset(app.Changelog, shard, position)));
+        List<DeleteRecordsResult> starts = [];
+        for (long began = Stopwatch.GetTimestamp(); starts.Count == 0;)
+        {
+            try
+            {
+                starts = await world.Admin.DeleteRecordsAsync(positions.Select((position, shard) => new TopicPartitionOffset(app.Changelog, shard, position)));
+            }
+            catch (KafkaException) when (Stopwatch.GetElapsedTime(began) < CalmLimit)
+            {
+                // A fault of a broker before this one: its partitions have no leader yet, or not all of their replicas.
+                await Task.Delay(TimeSpan.FromSeconds(1), world.Stop);
+            }
+        }
+
         await CleanupAsync(app.Changelog, "compact");
         return starts.All(start => start.Offset == positions[start.Partition.Value]);
     }
