@@ -58,10 +58,9 @@ internal static class WrongEngines
         public override void Complete(Shard[] touched, Action<Shard> takeOverAgain)
         {
             SendPositions(touched);
-            long records = _open.Records;
             Apply(touched, shard => _broker.EndOffset(shard.Changelog, committedOnly: false), takeOverAgain);
             End();
-            Count(records);
+            Count();
         }
     }
 

@@ -13,6 +13,7 @@ internal sealed class Instance : IDisposable
     private const int SnapshotTurnsMax = 100;
 
     private readonly EngineParts _parts;
+    private long _membershipTurned;
 
     private Instance(EngineParts parts, FiniteRun run)
     {
@@ -25,6 +26,8 @@ internal sealed class Instance : IDisposable
         Workers = [.. Enumerable.Range(0, workers).Select(slot => new ShardWorker(parts, Membership, Ledger, Snapshotter, run, slot))];
         Restorer = new Restorer(parts, Workers);
         TopicWatch = new TopicWatch(parts);
+        LagWatch = new LagWatch(parts);
+        parts.Telemetry.Observe(this);
         Log.Starts(parts.Logger, parts.InstanceId, parts.App, parts.ShardCount, workers);
     }
 
@@ -44,6 +47,8 @@ internal sealed class Instance : IDisposable
     public Snapshotter? Snapshotter { get; }
 
     public TopicWatch TopicWatch { get; }
+
+    public LagWatch LagWatch { get; }
 
     public bool IsDone => Run.IsDone(Ledger.Current);
 
@@ -65,7 +70,12 @@ internal sealed class Instance : IDisposable
         LocalStatesWiped = Volatile.Read(ref _parts.Counters.Wipes),
         ProcessingTime = ProcessingTime(),
         ShardCount = _parts.ShardCount,
-        Shards = _parts.Table.Status,
+        Shards = [.. _parts.Table.Status.Select(shard => _parts.Figures[shard.Shard].AddTo(shard))],
+        InstanceId = _parts.InstanceId,
+        IsMember = Membership.IsMember,
+        IsEnding = Volatile.Read(ref _parts.EndingSince) != 0,
+        LastMembershipTurn = At(Volatile.Read(ref _membershipTurned)),
+        Workers = [.. Workers.Select(worker => new WorkerStatus(worker.Slot, At(worker.TurnEnded), worker.TurnBegan is > 0 and long began ? _parts.Time.GetElapsedTime(began) : TimeSpan.Zero))],
     };
 
     /// <summary>Takes the state folder, looks at the topics and makes the internal ones. Joins nothing yet.</summary>
@@ -102,6 +112,8 @@ internal sealed class Instance : IDisposable
                     Ownership = new Ownership(topics.ShardCount),
                     Table = new ShardTable(),
                     Limits = limits,
+                    Figures = [.. Enumerable.Range(0, topics.ShardCount).Select(shard => new ShardFigures(flow, shard))],
+                    Telemetry = new Telemetry(app),
                     Folder = folder,
                     Reached = reached,
                     CommitsByHand = commitsByHand,
@@ -135,12 +147,14 @@ internal sealed class Instance : IDisposable
             worker.Tick();
         }
 
+        Volatile.Write(ref _membershipTurned, _parts.Time.GetTimestamp());
         return moved;
     }
 
     /// <summary>Stops as a crash would: nothing is committed, aborted or left; unflushed state is thrown away.</summary>
     public void Abandon()
     {
+        _parts.Telemetry.Dispose();
         Restorer.Abandon();
         Snapshotter?.Dispose();
         foreach (ShardWorker worker in Workers)
@@ -177,6 +191,7 @@ internal sealed class Instance : IDisposable
     /// <summary>Closes what is open; nothing is committed.</summary>
     public void Dispose()
     {
+        _parts.Telemetry.Dispose();
         Restorer.Dispose();
         Snapshotter?.Dispose();
         foreach (ShardWorker worker in Workers)
@@ -190,6 +205,8 @@ internal sealed class Instance : IDisposable
         _parts.Limits.Dispose();
         Log.Stopped(_parts.Logger, _parts.InstanceId, _parts.App);
     }
+
+    private DateTimeOffset? At(long timestamp) => timestamp == 0 ? null : _parts.Time.GetUtcNow() - _parts.Time.GetElapsedTime(timestamp);
 
     private TimeSpan ProcessingTime()
     {

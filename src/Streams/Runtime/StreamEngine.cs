@@ -145,7 +145,7 @@ public sealed class StreamEngine : IDisposable
             () =>
             {
                 instance.TopicWatch.Step();
-                return instance.Restorer.Step();
+                return instance.LagWatch.Step() | instance.Restorer.Step();
             },
             RestorerTurn));
         Thread? snapshotter = instance.Snapshotter is { } uploads ? Start("kstream-snapshotter", () => Snapshot(uploads)) : null;
