@@ -38,7 +38,7 @@ internal sealed class HostTelemetry : IDisposable
         MeterProviderBuilder meters = Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter(Meters);
         if (hasPage)
         {
-            meters.AddPrometheusExporter();
+            meters.AddPrometheusExporter(prometheus => prometheus.ScopeInfoEnabled = false);
         }
 
         if (exports)
