@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Net;
 using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Hosting;
@@ -27,6 +28,8 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         using StreamEngine engine = new(dataflow, broker, options, logging);
         FlowRun run = new(arguments, dataflow, broker, output, log, () => engine.Status);
         CpuMeter cpu = new(() => engine.Status);
+        using HostTelemetry telemetry = new(options.AppId!, options, hasPage: host.Http is not null, exports: true);
+        await using StatusServer? server = await ServeAsync(host.Http, dataflow, options, engine, telemetry);
         try
         {
             await flow.PrepareAsync(run, signals.Token);
@@ -43,6 +46,18 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         {
             output.WriteLine(RunReport.Json(flow.Id, options, engine.Status, cpu.Used, run.IsDone));
         }
+    }
+
+    private async Task<StatusServer?> ServeAsync(IPEndPoint? endpoint, Dataflow dataflow, StreamOptions options, StreamEngine engine, HostTelemetry telemetry)
+    {
+        if (endpoint is null)
+        {
+            return null;
+        }
+
+        StatusServer server = await StatusServer.StartAsync(endpoint, new RunHealth(dataflow.Id, options, () => engine.Status, TimeProvider.System), telemetry);
+        output.WriteLine($"Health, status and metrics: {server.Address}");
+        return server;
     }
 
     /// <inheritdoc cref="RunAsync(ParseResult, HostOptions, bool, LogLevel)"/>
