@@ -39,6 +39,6 @@ ENV KStreamSharp__StateDir=/var/lib/kstream KStreamSharp__Http=0.0.0.0:8081
 VOLUME /var/lib/kstream
 EXPOSE 8081
 USER $APP_UID
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["dotnet", "/app/KStreamSharp.Host.dll", "health"]
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD ["dotnet", "/app/KStreamSharp.Host.dll", "health"]
 ENTRYPOINT ["dotnet", "/app/KStreamSharp.Host.dll"]
 CMD ["run", "flights"]
