@@ -1,0 +1,74 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Text;
+using Confluent.Kafka;
+using KStreamSharp.Tests.Chaos;
+using ClientPartition = Confluent.Kafka.TopicPartition;
+
+namespace KStreamSharp.Tests.Kubernetes;
+
+/// <summary>What the flow `count` has put out, beside what its input asks for: each key counts 1, 2, 3 ... n.</summary>
+/// <param name="Inputs">Records that the group's positions say are processed.</param>
+/// <param name="Outputs">Outputs that a reader of committed records sees.</param>
+/// <param name="Lost">Numbers that are missing.</param>
+/// <param name="Doubled">Numbers that are there again, or out of order.</param>
+internal sealed record Counts(long Inputs, long Outputs, long Lost, long Doubled)
+{
+    public static Counts Look(string address, string app, string input, string output, int partitions)
+    {
+        using Topics topics = new(address);
+        ClientPartition[] sources = [.. Enumerable.Range(0, partitions).Select(partition => new ClientPartition(input, partition))];
+
+        // In this order: outputs are committed with the positions, so those of what was read before are there.
+        long[] positions = Topics.Positions(address, app, sources);
+        IReadOnlyList<PartitionContent> outputs = topics.Read(output, partitions);
+        IReadOnlyList<PartitionContent> inputs = topics.Read(input, partitions);
+        Dictionary<string, long> asked = [];
+        long processed = 0;
+        foreach (ConsumeResult<byte[], byte[]> record in inputs.SelectMany(content => content.Records).Where(record => record.Offset.Value < positions[record.Partition.Value]))
+        {
+            string key = Encoding.UTF8.GetString(record.Message.Key);
+            asked[key] = asked.GetValueOrDefault(key) + 1;
+            processed++;
+        }
+
+        Dictionary<string, long> reached = [];
+        (long lost, long doubled, long count) = (0, 0, 0);
+        foreach (ConsumeResult<byte[], byte[]> record in outputs.SelectMany(content => content.Records))
+        {
+            string key = Encoding.UTF8.GetString(record.Message.Key);
+            long number = BinaryPrimitives.ReadInt64BigEndian(record.Message.Value);
+            long before = reached.GetValueOrDefault(key);
+            lost += Math.Max(0, number - before - 1);
+            doubled += number <= before ? 1 : 0;
+            reached[key] = Math.Max(before, number);
+            count++;
+        }
+
+        lost += asked.Sum(key => Math.Max(0, key.Value - reached.GetValueOrDefault(key.Key)));
+        return new(processed, count, lost, doubled);
+    }
+
+    /// <summary>Waits until the group has processed every record that is there.</summary>
+    public static async Task<Counts> AtEndAsync(string address, string app, string input, string output, int partitions, TimeSpan limit)
+    {
+        long began = Stopwatch.GetTimestamp();
+        ClientPartition[] sources = [.. Enumerable.Range(0, partitions).Select(partition => new ClientPartition(input, partition))];
+        using Topics topics = new(address);
+        while (true)
+        {
+            long[] positions = Topics.Positions(address, app, sources);
+            if (sources.Zip(positions).All(pair => topics.End(pair.First) == Math.Max(0, pair.Second)))
+            {
+                return Look(address, app, input, output, partitions);
+            }
+
+            if (Stopwatch.GetElapsedTime(began) > limit)
+            {
+                throw new InvalidOperationException($"{app} has not come to the end of {input} within {limit}: {string.Join(' ', positions)}.");
+            }
+
+            await Task.Delay(500);
+        }
+    }
+}
