@@ -91,11 +91,12 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
 
     private async Task BuildImagesAsync()
     {
-        await Shell.RunAsync("docker", "build", "-t", "kstreamsharp:0.1.0", root);
+        if (Environment.GetEnvironmentVariable("KSTREAM_KUBERNETES_BUILT") != "1")
+        {
+            await BuildAsync();
+        }
+
         await Shell.RunAsync("docker", "tag", "kstreamsharp:0.1.0", "kstreamsharp:0.1.0-next");
-        string example = Path.Combine(root, "examples/orders");
-        await Shell.RunAsync("dotnet", "pack", Path.Combine(root, "KStreamSharp.sln"), "-c", "Release", "-o", Path.Combine(example, "packages"), "-v", "q");
-        await Shell.RunAsync("docker", "build", "-t", "orders:0.1.0", example);
         foreach (string image in (string[])["kstreamsharp:0.1.0", "kstreamsharp:0.1.0-next", "orders:0.1.0", "apache/kafka:4.3.1"])
         {
             await cluster.ImageAsync(image);
@@ -104,12 +105,20 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
         steps.Add(new("images are built and brought into the node"));
     }
 
+    private async Task BuildAsync()
+    {
+        await Shell.RunAsync("docker", "build", "-t", "kstreamsharp:0.1.0", root);
+        string example = Path.Combine(root, "examples/orders");
+        await Shell.RunAsync("dotnet", "pack", Path.Combine(root, "KStreamSharp.sln"), "-c", "Release", "-o", Path.Combine(example, "packages"), "-v", "q");
+        await Shell.RunAsync("docker", "build", "-t", "orders:0.1.0", example);
+    }
+
     private async Task StartKafkaAsync()
     {
         string node = await cluster.NodeAsync();
         _kafka = $"{node}:30992";
         string yaml = await File.ReadAllTextAsync(Path.Combine(root, "tests/Kubernetes/kafka.yaml"));
-        await cluster.ApplyAsync(yaml.Replace("NODE", node, StringComparison.Ordinal));
+        await cluster.ApplyAsync(yaml.Replace("node.invalid", node, StringComparison.Ordinal));
         await cluster.KubectlAsync("rollout", "status", "deployment/kafka", "--timeout=180s");
         using IAdminClient admin = Clients.Admin(_kafka);
         (string Name, int Partitions)[] topics = [(Input, Partitions), ("orders", 2), ("order-totals", 2)];
@@ -183,11 +192,17 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
         [command, Release, _chart, .. Values(
             $"image.tag={_image}", "flow=count", "args={--input,numbers,--log-level,information}", $"replicas={_replicas}", $"config.Shards={Partitions}")]);
 
-    private string[] Values(params string[] values) =>
-    [
-        .. (string[])[.. values, $"config.Kafka.BootstrapServers={_kafka}", "resources.requests.cpu=50m", "resources.requests.memory=256Mi", "persistence.size=1Gi", .. cluster.StorageClass is { } name ? (string[])[$"persistence.storageClass={name}"] : []]
-            .SelectMany(value => (string[])["--set", value]),
-    ];
+    /// <summary>Values as --set takes them, with those that every release has.</summary>
+    private string[] Values(params string[] values)
+    {
+        List<string> all = [.. values, $"config.Kafka.BootstrapServers={_kafka}", "resources.requests.cpu=50m", "resources.requests.memory=256Mi", "persistence.size=1Gi"];
+        if (cluster.StorageClass is { } name)
+        {
+            all.Add($"persistence.storageClass={name}");
+        }
+
+        return [.. all.SelectMany(value => (string[])["--set", value])];
+    }
 
     private async Task OwnServiceAsync()
     {

@@ -16,16 +16,15 @@ internal sealed record Counts(long Inputs, long Outputs, long Lost, long Doubled
 {
     public static Counts Look(string address, string app, string input, string output, int partitions)
     {
-        using Topics topics = new(address);
         ClientPartition[] sources = [.. Enumerable.Range(0, partitions).Select(partition => new ClientPartition(input, partition))];
 
         // In this order: outputs are committed with the positions, so those of what was read before are there.
         long[] positions = Topics.Positions(address, app, sources);
-        IReadOnlyList<PartitionContent> outputs = topics.Read(output, partitions);
-        IReadOnlyList<PartitionContent> inputs = topics.Read(input, partitions);
+        List<ConsumeResult<byte[], byte[]>> outputs = Read(address, output, partitions);
+        List<ConsumeResult<byte[], byte[]>> inputs = Read(address, input, partitions);
         Dictionary<string, long> asked = [];
         long processed = 0;
-        foreach (ConsumeResult<byte[], byte[]> record in inputs.SelectMany(content => content.Records).Where(record => record.Offset.Value < positions[record.Partition.Value]))
+        foreach (ConsumeResult<byte[], byte[]> record in inputs.Where(record => record.Offset.Value < positions[record.Partition.Value]))
         {
             string key = Encoding.UTF8.GetString(record.Message.Key);
             asked[key] = asked.GetValueOrDefault(key) + 1;
@@ -34,7 +33,7 @@ internal sealed record Counts(long Inputs, long Outputs, long Lost, long Doubled
 
         Dictionary<string, long> reached = [];
         (long lost, long doubled, long count) = (0, 0, 0);
-        foreach (ConsumeResult<byte[], byte[]> record in outputs.SelectMany(content => content.Records))
+        foreach (ConsumeResult<byte[], byte[]> record in outputs)
         {
             string key = Encoding.UTF8.GetString(record.Message.Key);
             long number = BinaryPrimitives.ReadInt64BigEndian(record.Message.Value);
@@ -70,5 +69,30 @@ internal sealed record Counts(long Inputs, long Outputs, long Lost, long Doubled
 
             await Task.Delay(500);
         }
+    }
+
+    /// <summary>What there is now, while more is written: the end is seen between two records, so the fetch must not wait for the next one.</summary>
+    private static List<ConsumeResult<byte[], byte[]>> Read(string address, string topic, int partitions)
+    {
+        ConsumerConfig config = Clients.Consumer(address, IsolationLevel.ReadCommitted);
+        config.FetchWaitMaxMs = 1;
+        using IConsumer<byte[], byte[]> consumer = new ConsumerBuilder<byte[], byte[]>(config).SetErrorHandler((_, _) => { }).SetLogHandler((_, _) => { }).Build();
+        consumer.Assign(Enumerable.Range(0, partitions).Select(partition => new TopicPartitionOffset(topic, partition, Offset.Beginning)));
+        List<ConsumeResult<byte[], byte[]>> records = [];
+        HashSet<int> ended = [];
+        while (ended.Count < partitions)
+        {
+            ConsumeResult<byte[], byte[]> result = consumer.Consume(TimeSpan.FromSeconds(60)) ?? throw new InvalidOperationException($"{topic} could not be read.");
+            if (result.IsPartitionEOF)
+            {
+                ended.Add(result.Partition.Value);
+            }
+            else
+            {
+                records.Add(result);
+            }
+        }
+
+        return records;
     }
 }
