@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Reflection;
+using System.Text.RegularExpressions;
 using KStreamSharp.Testing;
 using Microsoft.Extensions.Logging;
 using Xunit;
@@ -19,6 +20,17 @@ public sealed class TelemetryTests
     public void ThePageHasEveryMetric() => Assert.Equal(
         Metrics.All.Select(metric => (metric.Name, metric.Kind, metric.Unit, metric.Labels, metric.Meaning)),
         Rows("Metrics").Select(cells => (cells[0], cells[2], cells[3], cells[4], cells[5])));
+
+    [Fact]
+    public void TheDashboardAsksForMetricsOfThePage()
+    {
+        string dashboard = Repository.Read("docker/grafana/dashboards/kstreamsharp.json");
+        string[] listed = [.. Rows("Metrics").SelectMany(cells => cells[2] == "histogram" ? [$"{cells[1]}_bucket", $"{cells[1]}_sum", $"{cells[1]}_count"] : (string[])[cells[1]])];
+
+        string[] asked = [.. Regex.Matches(dashboard, @"\bkstream_\w+").Select(match => match.Value).Distinct()];
+        Assert.NotEmpty(asked);
+        Assert.Empty(asked.Except(listed));
+    }
 
     [Fact]
     public void ThePageHasEverySpan() => Assert.Equal(
