@@ -10,11 +10,13 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
 
     private readonly string _name = $"forgotten-{Guid.NewGuid().ToString("N")[..12]}";
     private readonly HeldClient _join = new("Joining group");
+    private readonly HeldClient _sharing = new("assignor run for");
     private readonly List<IDisposable> _open = [];
 
     public void Dispose()
     {
         _join.Dispose();
+        _sharing.Dispose();
         _open.Reverse();
         _open.ForEach(open => open.Dispose());
     }
@@ -26,13 +28,13 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
         bool hasForgotten = false;
         _join.Release();
         Until(
-            "it has lost what it had",
+            "the two share",
             () =>
             {
                 GroupToken token = sleeper.Member.Token;
                 hasForgotten |= sleeper.Voided.IsSupersetOf([0, 1]);
                 Assert.True(!token.IsMember || token == before || hasForgotten, $"a token of {token} for what it had under {before}");
-                return hasForgotten && sleeper.Events.Exists(told => told.Kind == GroupEventKind.Lost);
+                return sleeper.Owned.Count == 1 && heir.Owned.Count == 1;
             },
             sleeper,
             heir);
@@ -41,12 +43,27 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
         Assert.Equal([0, 1], sleeper.Events.Where(told => told.Kind == GroupEventKind.Lost).SelectMany(told => told.Partitions).Order());
     }
 
+    /// <summary>Its leave has to wait for the group's answer to its false claims, which the leader gives late.</summary>
+    [Fact]
+    public void ItGetsItsShareAlsoWhenTheGroupAnswersLate()
+    {
+        (Owner sleeper, Owner heir, _) = Forget();
+        _sharing.HoldTheNext();
+        _join.Release();
+        Until("it has lost what it had", () => sleeper.Owned.Count == 0, sleeper, heir);
+        long began = TimeProvider.System.GetTimestamp();
+        Until("longer than any patience of the client", () => TimeProvider.System.GetElapsedTime(began) > TimeSpan.FromSeconds(7), sleeper, heir);
+        _sharing.Release();
+
+        Until("the two share", () => sleeper.Owned.Count == 1 && heir.Owned.Count == 1, sleeper, heir);
+    }
+
     /// <summary>Stops a member that has both partitions at the moment before it joins again, until the group goes on without it.</summary>
     private (Owner Sleeper, Owner Heir, GroupToken Before) Forget()
     {
         Dictionary<string, string> talks = new() { ["debug"] = "cgrp" };
         KafkaBroker one = new(new KafkaOptions { BootstrapServers = cluster.Address, Settings = talks }, _join);
-        KafkaBroker other = new(new KafkaOptions { BootstrapServers = cluster.Address });
+        KafkaBroker other = new(new KafkaOptions { BootstrapServers = cluster.Address, Settings = talks }, _sharing);
         _open.AddRange([one, other]);
         one.CreateTopic(new TopicSpec(_name, 2, TopicCleanup.Keep));
         Owner sleeper = Join(one, "sleeper", TimeSpan.FromSeconds(6));
@@ -82,7 +99,7 @@ public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper
                 }
             }
 
-            if (_join.IsHeld)
+            if (_join.IsHeld || _sharing.IsHeld)
             {
                 // The client answers no question then.
                 continue;

@@ -21,8 +21,9 @@ public abstract class Broker
     /// <summary>Describes a topic, or answers null when there is none of that name.</summary>
     internal abstract TopicDescription? DescribeTopic(string topic);
 
-    /// <summary>Creates a topic. One that exists already is left as it is (describe it afterwards to check).</summary>
-    internal abstract void CreateTopic(TopicSpec topic);
+    /// <summary>Creates a topic. One that exists already is left as it is.</summary>
+    /// <returns>What there is now: to ask for it again may meet a broker that has not heard of it yet.</returns>
+    internal abstract TopicDescription CreateTopic(TopicSpec topic);
 
     /// <summary>Deletes a topic with everything in it, and returns when it is gone. One that does not exist is no error.</summary>
     internal abstract void DeleteTopic(string topic);

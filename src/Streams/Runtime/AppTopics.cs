@@ -80,9 +80,7 @@ internal sealed class AppTopics
 
     private static TopicDescription Ensure(Broker broker, TopicSpec wanted)
     {
-        broker.CreateTopic(wanted);
-        TopicDescription topic = broker.DescribeTopic(wanted.Name)
-            ?? throw new StreamException(ExitCode.Broker, $"Topic '{wanted.Name}' could not be created.");
+        TopicDescription topic = broker.CreateTopic(wanted);
         return topic.Partitions == wanted.Partitions && topic.Cleanup == wanted.Cleanup
             ? topic
             : throw new StreamException(

@@ -24,7 +24,7 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
 
     internal override TopicDescription? DescribeTopic(string topic) => broker.DescribeTopic(topic);
 
-    internal override void CreateTopic(TopicSpec topic) => broker.CreateTopic(topic);
+    internal override TopicDescription CreateTopic(TopicSpec topic) => broker.CreateTopic(topic);
 
     internal override void DeleteTopic(string topic) => broker.DeleteTopic(topic);
 

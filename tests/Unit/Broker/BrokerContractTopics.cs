@@ -32,8 +32,7 @@ public abstract partial class BrokerContract
         TopicDescription before = Broker.DescribeTopic(topic)!;
         Produce(new TopicPartition(topic, 1), "kept");
 
-        Broker.CreateTopic(new TopicSpec(topic, 5, TopicCleanup.Compact));
-
+        Assert.Equal(before, Broker.CreateTopic(new TopicSpec(topic, 5, TopicCleanup.Compact)));
         Assert.Equal(before, Broker.DescribeTopic(topic));
         Assert.Equal(["kept"], Values(new TopicPartition(topic, 1)));
     }

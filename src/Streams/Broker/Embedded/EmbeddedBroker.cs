@@ -223,13 +223,13 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         }
     }
 
-    internal override void CreateTopic(TopicSpec topic)
+    internal override TopicDescription CreateTopic(TopicSpec topic)
     {
         lock (_gate)
         {
-            if (_topics.ContainsKey(topic.Name))
+            if (_topics.TryGetValue(topic.Name, out EmbeddedTopic? known))
             {
-                return;
+                return known.Description;
             }
 
             EmbeddedTopic made = new(new TopicDescription(topic.Name, Guid.NewGuid(), topic.Partitions, topic.Cleanup));
@@ -240,6 +240,8 @@ public sealed class EmbeddedBroker : Broker, IDisposable
                 _journal.Append();
                 _journal.Flush();
             }
+
+            return made.Description;
         }
     }
 

@@ -55,15 +55,11 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
     }
 
-    internal override TopicDescription? DescribeTopic(string topic)
-    {
-        Confluent.Kafka.Admin.TopicDescription? found = Find(topic);
-        if (found is null)
-        {
-            return null;
-        }
+    internal override TopicDescription? DescribeTopic(string topic) =>
+        Find(topic) is { } found && Configs(topic) is { } configs ? Description(found, configs) : null;
 
-        Dictionary<string, ConfigEntryResult> configs = Configs(topic);
+    private static TopicDescription Description(Confluent.Kafka.Admin.TopicDescription found, Dictionary<string, ConfigEntryResult> configs)
+    {
         string policy = configs["cleanup.policy"].Value;
 
         // A broker whose default is to keep everything may change its mind: only what the topic says of itself counts.
@@ -72,10 +68,10 @@ public sealed class KafkaBroker : Broker, IDisposable
         Span<byte> id = stackalloc byte[16];
         System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(id, found.TopicId.MostSignificantBits);
         System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(id[8..], found.TopicId.LeastSignificantBits);
-        return new(topic, new Guid(id, bigEndian: true), found.Partitions.Count, cleanup);
+        return new(found.Name, new Guid(id, bigEndian: true), found.Partitions.Count, cleanup);
     }
 
-    internal override void CreateTopic(TopicSpec topic)
+    internal override TopicDescription CreateTopic(TopicSpec topic)
     {
         TopicSpecification wanted = new() { Name = topic.Name, NumPartitions = topic.Partitions, ReplicationFactor = Settings.ReplicationFactor, Configs = ConfigsFor(topic.Cleanup) };
         bool existed = _admin.Ask($"Topic '{topic.Name}' cannot be created", async admin =>
@@ -94,12 +90,17 @@ public sealed class KafkaBroker : Broker, IDisposable
                 throw new KafkaException(error.Results[0].Error);
             }
         });
-        Await(() => Find(topic.Name) is { } made && made.Partitions.TrueForAll(partition => partition.Leader is not null), $"Topic '{topic.Name}' was created, but has no leaders");
-
+        Confluent.Kafka.Admin.TopicDescription? made = null;
+        Dictionary<string, ConfigEntryResult>? configs = null;
+        Await(
+            () => (made = Find(topic.Name)) is not null && made.Partitions.TrueForAll(partition => partition.Leader is not null) && (configs = Configs(topic.Name)) is not null,
+            $"Topic '{topic.Name}' was created, but has no leaders");
         if (existed && topic.Cleanup == TopicCleanup.Compact)
         {
-            CheckTombstones(topic.Name);
+            CheckTombstones(topic.Name, configs!);
         }
+
+        return Description(made!, configs!);
     }
 
     internal override void DeleteTopic(string topic)
@@ -267,7 +268,8 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
     });
 
-    private Dictionary<string, ConfigEntryResult> Configs(string topic) => _admin.Ask($"The settings of topic '{topic}' cannot be read", async admin =>
+    /// <summary>Null when the broker that answers knows no such topic.</summary>
+    private Dictionary<string, ConfigEntryResult>? Configs(string topic) => _admin.Ask<Dictionary<string, ConfigEntryResult>?>($"The settings of topic '{topic}' cannot be read", async admin =>
     {
         try
         {
@@ -277,7 +279,8 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
         catch (DescribeConfigsException error)
         {
-            throw new KafkaException(error.Results[0].Error);
+            Error first = error.Results[0].Error;
+            return first.Code == ErrorCode.UnknownTopicOrPart ? null : throw new KafkaException(first);
         }
     });
 
@@ -295,9 +298,8 @@ public sealed class KafkaBroker : Broker, IDisposable
         }
     }
 
-    private void CheckTombstones(string topic)
+    private static void CheckTombstones(string topic, Dictionary<string, ConfigEntryResult> configs)
     {
-        Dictionary<string, ConfigEntryResult> configs = Configs(topic);
         long kept = long.Parse(configs["delete.retention.ms"].Value, CultureInfo.InvariantCulture);
         if (configs["cleanup.policy"].Value == "compact" && kept < TombstoneRetention.TotalMilliseconds)
         {

@@ -12,8 +12,9 @@ namespace KStreamSharp;
 /// has forgotten it, it comes back as another member, goes on with the partitions it had, and claims them (librdkafka 2.16,
 /// JoinGroup answered by UNKNOWN_MEMBER_ID). What was true of its partitions is true only as long as it is the same member
 /// and takes part in every generation; so a token that does not follow the one held is none, and everything is given up:
-/// numbers void, then out of the group, so that nothing is claimed, and in again. Of the generation in which the claims were
-/// false nothing is taken: a partition that it gave to them may have its rightful owner still, whom only a later one fences.
+/// numbers void, then out of the group, so that nothing is claimed, and in again by a new client. Of the generation in which
+/// the claims were false nothing is taken: a partition that it gave to them may have its rightful owner still, whom only a
+/// later one fences.
 /// </remarks>
 internal sealed class KafkaGroupMember : GroupMember
 {
@@ -39,14 +40,12 @@ internal sealed class KafkaGroupMember : GroupMember
 
     /// <summary>The newest generation in which claims were false; −1 when none was.</summary>
     private int _floor = -1;
-    private bool _mustRejoin;
-    private bool _hasUnsubscribed;
+    private Stage _stage;
     private long _unsubscribedAt;
 
     private string? _memberId;
     private long _memberSince;
     private int _fencings;
-    private bool _isFenced;
     private BrokerException? _failure;
     private long _polledAt;
     private bool _started;
@@ -153,11 +152,6 @@ internal sealed class KafkaGroupMember : GroupMember
             while (IsAlive())
             {
                 Serve(Turn);
-                if (_isFenced)
-                {
-                    Renew();
-                }
-
                 Look();
             }
 
@@ -201,27 +195,27 @@ internal sealed class KafkaGroupMember : GroupMember
         .SetPartitionsLostHandler((_, partitions) => Lost(Numbers(partitions)))
         .Build());
 
-    /// <summary>A client that was fenced does nothing any more.</summary>
+    /// <summary>
+    /// Begins anew with a client that claims nothing. One that was fenced does nothing any more; one that left while its group
+    /// was about to share out would, told to come back, ask itself for ever whether it may (librdkafka 2.16: a leave that was
+    /// put off keeps "rejoin after this" set, and a subscription waits for that).
+    /// </summary>
     private void Renew()
     {
-        lock (_inUse)
-        {
-            _isGone = true;
-            _consumer.Dispose();
-            _consumer = NewClient();
-            _isGone = false;
-        }
-
+        DisposeClient();
+        _consumer = NewClient();
         lock (_gate)
         {
-            _isFenced = false;
-            _mustRejoin = false;
-            _hasUnsubscribed = false;
+            _stage = Stage.Member;
             _claimed.Clear();
             _held = default;
         }
 
         _consumer.Subscribe(_options.Topic);
+        lock (_inUse)
+        {
+            _isGone = false;
+        }
     }
 
     /// <summary>After a turn: whether this is still the member that holds the claims; if not, it leaves the group and begins anew.</summary>
@@ -240,37 +234,30 @@ internal sealed class KafkaGroupMember : GroupMember
                 _fencings = 0;
             }
 
-            if (!_mustRejoin || _closing || _failure is not null)
+            if (_closing || _failure is not null)
             {
                 return;
             }
         }
 
-        if (!_hasUnsubscribed)
+        switch (_stage)
         {
             // Only a member can leave. The client may put it off until the group has answered it.
-            if (now is { IsMember: true })
-            {
+            case Stage.MustLeave when now is { IsMember: true }:
                 _consumer.Unsubscribe();
-                _hasUnsubscribed = true;
                 _unsubscribedAt = Stopwatch.GetTimestamp();
-            }
-        }
-        else if (_claimed.Count == 0 && now is { IsMember: false })
-        {
-            // Not before it has left: to subscribe earlier would take back the leave, and what is claimed would stay untold.
-            lock (_gate)
-            {
-                _mustRejoin = false;
-                _hasUnsubscribed = false;
-            }
+                _stage = Stage.Leaves;
+                break;
 
-            _consumer.Subscribe(_options.Topic);
-        }
-        else if (Stopwatch.GetElapsedTime(_unsubscribedAt) > _options.SessionTimeout)
-        {
-            // It was told to leave, and does not say that anything is gone: the group has gone on without it by now.
-            Renew();
+            // With one more turn for the request that says so. A client that does not say that anything is gone is given up:
+            // the group has gone on without it by now.
+            case Stage.Leaves when (_claimed.Count == 0 && now is { IsMember: false }) || Stopwatch.GetElapsedTime(_unsubscribedAt) > _options.SessionTimeout:
+                _stage = Stage.BeginsAnew;
+                break;
+
+            case Stage.BeginsAnew:
+                Renew();
+                break;
         }
     }
 
@@ -313,10 +300,10 @@ internal sealed class KafkaGroupMember : GroupMember
             // An id that was taken back never comes again. The client may say next that all is lost, or claim it under another.
             _options.Voided([.. _news.Owned]);
             _news.TakeAll();
-            _mustRejoin |= token.IsMember;
+            _stage = _stage == Stage.Member && token.IsMember ? Stage.MustLeave : _stage;
         }
 
-        _floor = _mustRejoin ? Math.Max(_floor, token.Generation) : _floor;
+        _floor = _stage is Stage.MustLeave or Stage.Leaves ? Math.Max(_floor, token.Generation) : _floor;
         _held = token;
     }
 
@@ -325,8 +312,9 @@ internal sealed class KafkaGroupMember : GroupMember
         lock (_inUse)
         {
             _isGone = true;
-            _consumer.Dispose();
         }
+
+        _consumer.Dispose();
     }
 
     /// <summary>Waits while the engine does not poll: it hangs, and the group must learn of it. The client then leaves by its own time-out.</summary>
@@ -366,10 +354,16 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         lock (_gate)
         {
+            if (_stage == Stage.BeginsAnew)
+            {
+                // Of a client that is given up; whatever lasts, the next one says again.
+                return;
+            }
+
             if (error.Error.Code == ErrorCode.FencedInstanceId && !_closing && !IsSettled && _fencings < FencingsMax)
             {
                 _fencings++;
-                _isFenced = true;
+                _stage = Stage.BeginsAnew;
                 _options.Voided([.. _news.Owned]);
                 _news.TakeAll();
                 return;
@@ -398,8 +392,12 @@ internal sealed class KafkaGroupMember : GroupMember
         {
             Hold(now);
             _claimed.UnionWith(partitions.Select(partition => partition.Partition.Value));
-            _mustRejoin |= IsClassic && now is { IsMember: true } token && token.Generation <= _floor;
-            if (!_mustRejoin)
+            if (_stage == Stage.Member && IsClassic && now is { IsMember: true } token && token.Generation <= _floor)
+            {
+                _stage = Stage.MustLeave;
+            }
+
+            if (_stage == Stage.Member)
             {
                 _news.Owned.UnionWith(partitions.Select(partition => partition.Partition.Value));
             }
@@ -443,5 +441,21 @@ internal sealed class KafkaGroupMember : GroupMember
         _options.Voided(partitions);
         _news.Take(partitions);
         _claimed.ExceptWith(partitions);
+    }
+
+    /// <summary>Of its thread.</summary>
+    private enum Stage
+    {
+        /// <summary>A member, or about to become one; its claims hold.</summary>
+        Member,
+
+        /// <summary>Its claims were false.</summary>
+        MustLeave,
+
+        /// <summary>It has told the client, and waits for what it claims to be gone.</summary>
+        Leaves,
+
+        /// <summary>It has left or was fenced: this client is of no use any more.</summary>
+        BeginsAnew,
     }
 }
