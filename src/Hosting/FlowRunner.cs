@@ -73,7 +73,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token);
         Task running = engine.RunAsync(signals.Token);
         Task measuring = cpu?.MeasureAsync(ending.Token) ?? Task.CompletedTask;
-        Task accompanying = flow.AccompanyAsync(run, ending.Token);
+        Task accompanying = AccompanyAsync(run, ending.Token);
         if (await Task.WhenAny(running, accompanying) == accompanying && !accompanying.IsCompletedSuccessfully)
         {
             signals.Stop();
@@ -95,6 +95,9 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
             await accompanying;
         }
     }
+
+    /// <summary>What is thrown before the first await is a fault of the task, too: the engine runs by now, and is to end first.</summary>
+    private async Task AccompanyAsync(FlowRun run, CancellationToken stop) => await flow.AccompanyAsync(run, stop);
 
     /// <summary>Waits for the engine; from the signal on, not for ever.</summary>
     private static async Task Bounded(Task running, CancellationToken stop)

@@ -112,8 +112,9 @@ public sealed class KStreamHostTests : IDisposable
     public async Task AFaultOfWhatAccompaniesTheFlowStopsIt()
     {
         WordsFlow flow = new() { Accompany = _ => throw new UsageException("the display is broken") };
-        Assert.Equal((int)ExitCode.Usage, await Run(flow, "run", "words", "--state-dir", _folder));
+        Assert.Equal((int)ExitCode.Usage, await Run(flow, "run", "words", "--state-dir", _folder, "--log-level", "information"));
         Assert.Contains("the display is broken", _errors.ToString(), StringComparison.Ordinal);
+        Assert.Contains("information [101] Instance ", _errors.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
