@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Net;
 using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Hosting;
@@ -27,6 +28,8 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         using StreamEngine engine = new(dataflow, broker, options, logging);
         FlowRun run = new(arguments, dataflow, broker, output, log, () => engine.Status);
         CpuMeter cpu = new(() => engine.Status);
+        using HostTelemetry telemetry = new(options.AppId!, options, hasPage: host.Http is not null, exports: true);
+        await using StatusServer? server = await ServeAsync(host.Http, dataflow, options, engine, telemetry);
         try
         {
             await flow.PrepareAsync(run, signals.Token);
@@ -45,6 +48,18 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         }
     }
 
+    private async Task<StatusServer?> ServeAsync(IPEndPoint? endpoint, Dataflow dataflow, StreamOptions options, StreamEngine engine, HostTelemetry telemetry)
+    {
+        if (endpoint is null)
+        {
+            return null;
+        }
+
+        StatusServer server = await StatusServer.StartAsync(endpoint, new RunHealth(dataflow.Id, options, () => engine.Status, TimeProvider.System), telemetry);
+        output.WriteLine($"Health, status and metrics: {server.Address}");
+        return server;
+    }
+
     /// <inheritdoc cref="RunAsync(ParseResult, HostOptions, bool, LogLevel)"/>
     public async Task LoadAsync(ILoadableFlow loadable, ParseResult parsed, HostOptions host)
     {
@@ -58,7 +73,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token);
         Task running = engine.RunAsync(signals.Token);
         Task measuring = cpu?.MeasureAsync(ending.Token) ?? Task.CompletedTask;
-        Task accompanying = flow.AccompanyAsync(run, ending.Token);
+        Task accompanying = AccompanyAsync(run, ending.Token);
         if (await Task.WhenAny(running, accompanying) == accompanying && !accompanying.IsCompletedSuccessfully)
         {
             signals.Stop();
@@ -80,6 +95,9 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
             await accompanying;
         }
     }
+
+    /// <summary>What is thrown before the first await is a fault of the task, too: the engine runs by now, and is to end first.</summary>
+    private async Task AccompanyAsync(FlowRun run, CancellationToken stop) => await flow.AccompanyAsync(run, stop);
 
     /// <summary>Waits for the engine; from the signal on, not for ever.</summary>
     private static async Task Bounded(Task running, CancellationToken stop)

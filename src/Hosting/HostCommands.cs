@@ -16,6 +16,7 @@ internal sealed class HostCommands
     private readonly StateCommands _state;
     private readonly ResetCommand _reset;
     private readonly SnapshotCommands _snapshots;
+    private readonly Command _health;
     private readonly RootCommand _root = new();
     private readonly Command _run = new("run", "Run a flow until it is stopped, or with --until-end to the end of its inputs.");
     private readonly Command _load = new("load", "Load the data that a flow works on into its input topics.");
@@ -23,6 +24,7 @@ internal sealed class HostCommands
 
     public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, StateCommands state, ResetCommand reset, SnapshotCommands snapshots, TextWriter output, TextWriter errors)
     {
+        _health = new HealthCommand(output).Command;
         _flows = flows;
         _runner = runner;
         _output = output;
@@ -46,10 +48,11 @@ internal sealed class HostCommands
         _root.Subcommands.Add(_state.Group);
         _root.Subcommands.Add(_snapshots.Group);
         _root.Subcommands.Add(_reset.Group);
+        _root.Subcommands.Add(_health);
     }
 
     /// <summary>The commands whose next word is a flow.</summary>
-    private IEnumerable<Command> Verbs => _root.Subcommands.SelectMany(command => command == _state.Group || command == _snapshots.Group ? command.Subcommands : [command]);
+    private IEnumerable<Command> Verbs => _root.Subcommands.Where(command => command != _health).SelectMany(command => command == _state.Group || command == _snapshots.Group ? command.Subcommands : [command]);
 
     /// <exception cref="UsageException">The command line or the configuration is wrong.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
@@ -143,7 +146,7 @@ internal sealed class HostCommands
         if (command.Subcommands.Count > 0)
         {
             string missing = stray is null ? "a command missing" : $"no command '{$"{words} {stray}".TrimStart()}'";
-            return $"There is {missing}. There are: {string.Join(", ", Verbs.Select(verb => $"{Words(verb)} FLOW{TakenBy(verb.Subcommands[0])}"))}; flows: {flows}. See --help.";
+            return $"There is {missing}. There are: {string.Join(", ", Verbs.Select(verb => $"{Words(verb)} FLOW{TakenBy(verb.Subcommands[0])}"))}, {_health.Name}; flows: {flows}. See --help.";
         }
 
         return stray is null ? Missing(parsed, command, words) ?? parsed.Errors[0].Message

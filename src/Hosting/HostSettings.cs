@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Net;
 using System.Numerics;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Configuration;
@@ -10,7 +11,17 @@ namespace KStreamSharp.Hosting;
 /// <param name="Stream">The engine's options.</param>
 /// <param name="Kafka">Where Kafka is; null for the embedded broker.</param>
 /// <param name="Snapshots">Where snapshots go, and when.</param>
-internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, SnapshotSettings Snapshots);
+internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, SnapshotSettings Snapshots)
+{
+    /// <summary>Where health, status and metrics are served; null for nowhere.</summary>
+    public IPEndPoint? Http { get; init; }
+}
+
+/// <summary>What is served over HTTP.</summary>
+internal sealed record HttpSettings
+{
+    public IPEndPoint? Endpoint { get; init; }
+}
 
 /// <summary>
 /// The options as a host takes them: from the command line, else the environment (<c>KStreamSharp__StateDir</c>,
@@ -50,7 +61,10 @@ internal sealed partial class HostSettings
         new("--snapshots-kept", "Snapshots:Kept", "N", "how many snapshots of a shard are kept (default: 3)", (snapshots, text) => snapshots with { Kept = Number<int>(text) }),
         new("--snapshot-end-timeout", "Snapshots:EndTimeout", "TIME", "how long an orderly end may take for the last snapshots; 0s for none (default: 5s)", (snapshots, text) => snapshots with { EndTimeout = Time(text) }),
         new("--snapshot-rate", "Snapshots:BytesPerSecondMax", "BYTES", "how many bytes per second are uploaded at most (default: no limit)", (snapshots, text) => snapshots with { BytesPerSecondMax = Number<long>(text) }),
+        new(HttpName, "Http", "ADDRESS:PORT", "serve health, status and metrics there over HTTP, for example 0.0.0.0:8080 (default: nothing is served)", (http, text) => http with { Endpoint = Endpoint(text) }),
     ];
+
+    private const string HttpName = "--http";
 
     private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}"];
 
@@ -69,6 +83,9 @@ internal sealed partial class HostSettings
 
     /// <summary>Those that say where to load data to.</summary>
     public IEnumerable<Option> LoadOptions => [.. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir)).Select(option => option.Value), _set];
+
+    /// <summary>The one that says where health is served.</summary>
+    public Option HttpOption => _options.Single(option => option.Key.Name == HttpName).Value;
 
     /// <summary>Those that say where the broker and the snapshots are.</summary>
     public IEnumerable<Option> SnapshotOptions =>
@@ -95,6 +112,7 @@ internal sealed partial class HostSettings
         CheckNames(section);
         StreamOptions stream = new() { UntilEnd = Flag(section[nameof(StreamOptions.UntilEnd)]) };
         SnapshotSettings snapshots = new();
+        HttpSettings http = new();
         string? needsStore = null;
         KafkaOptions kafka = new() { BootstrapServers = "", Settings = ClientSettings(section.GetSection($"{KafkaSection}:{SettingsSection}"), clientSettings) };
         string? needsKafka = kafka.Settings.Count == 0 ? null : clientSettings.Length > 0 ? SetName : $"{Section}:{KafkaSection}:{SettingsSection}";
@@ -112,6 +130,7 @@ internal sealed partial class HostSettings
                 stream = setting.ToStream?.Invoke(stream, text) ?? stream;
                 kafka = setting.ToKafka?.Invoke(kafka, text) ?? kafka;
                 snapshots = setting.ToSnapshots?.Invoke(snapshots, text) ?? snapshots;
+                http = setting.ToHttp?.Invoke(http, text) ?? http;
                 needsStore ??= setting.ToSnapshots is null ? null : name;
                 needsKafka ??= setting.ToKafka is null ? null : name;
             }
@@ -127,8 +146,8 @@ internal sealed partial class HostSettings
             throw new UsageException($"{needsStore} is for snapshots, and no store of them is named. Name it by --snapshots STORE, or by {Section}:{SnapshotsSection}:{nameof(SnapshotSettings.Store)} in the configuration.");
         }
 
-        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots)
-            : needsKafka is null ? new(stream, null, snapshots)
+        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots) { Http = http.Endpoint }
+            : needsKafka is null ? new(stream, null, snapshots) { Http = http.Endpoint }
             : throw new UsageException($"{needsKafka} is for Kafka, and no cluster is named. Name it by --kafka HOST:PORT, or by {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} in the configuration.");
     }
 
@@ -166,6 +185,18 @@ internal sealed partial class HostSettings
     private static string Servers(string text) => text.Split(',').All(server => Address().IsMatch(server.Trim()))
         ? text
         : throw new FormatException("HOST:PORT is needed, several with commas between.");
+
+    private static IPEndPoint Endpoint(string text)
+    {
+        int colon = text.LastIndexOf(':');
+        string address = colon < 0 ? "" : text[..colon];
+        bool isBare = address.Contains(':', StringComparison.Ordinal) && !(address.StartsWith('[') && address.EndsWith(']'));
+        return !isBare
+            && IPAddress.TryParse(address == "localhost" ? "127.0.0.1" : address, out IPAddress? parsed)
+            && ushort.TryParse(text[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out ushort port)
+            ? new IPEndPoint(parsed, port)
+            : throw new FormatException("ADDRESS:PORT is needed, for example 127.0.0.1:8080, 0.0.0.0:8080 for every address, or [::1]:8080.");
+    }
 
     private static KafkaGroupProtocol Protocol(string text) => text switch
     {
@@ -235,20 +266,26 @@ internal sealed partial class HostSettings
         string Help,
         Func<StreamOptions, string, StreamOptions>? ToStream,
         Func<KafkaOptions, string, KafkaOptions>? ToKafka,
-        Func<SnapshotSettings, string, SnapshotSettings>? ToSnapshots)
+        Func<SnapshotSettings, string, SnapshotSettings>? ToSnapshots,
+        Func<HttpSettings, string, HttpSettings>? ToHttp)
     {
         public Setting(string name, string key, string helpName, string help, Func<StreamOptions, string, StreamOptions> apply)
-            : this(name, key, helpName, help, apply, null, null)
+            : this(name, key, helpName, help, apply, null, null, null)
         {
         }
 
         public Setting(string name, string key, string helpName, string help, Func<KafkaOptions, string, KafkaOptions> apply)
-            : this(name, key, helpName, help, null, apply, null)
+            : this(name, key, helpName, help, null, apply, null, null)
         {
         }
 
         public Setting(string name, string key, string helpName, string help, Func<SnapshotSettings, string, SnapshotSettings> apply)
-            : this(name, key, helpName, help, null, null, apply)
+            : this(name, key, helpName, help, null, null, apply, null)
+        {
+        }
+
+        public Setting(string name, string key, string helpName, string help, Func<HttpSettings, string, HttpSettings> apply)
+            : this(name, key, helpName, help, null, null, null, apply)
         {
         }
     }

@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -15,6 +16,8 @@ public static class KStreamServices
     /// <see cref="ExitCode"/>. Once per flow. The broker is the container's <see cref="Broker"/>; when none is registered, the
     /// Kafka cluster that <c>KStreamSharp:Kafka:BootstrapServers</c> of the configuration names, else one that is embedded
     /// in the folder <c>broker</c> of the state folder. On Kafka, the topics that the flow reads and writes must exist.
+    /// Where <c>KStreamSharp:Http</c> of the configuration names an address and a port, health, status and metrics are served there;
+    /// otherwise the meter and the activity source, both named <c>KStreamSharp</c>, are for the application's own exporters.
     /// Snapshots go to the container's <see cref="ISnapshotStore"/>, if there is one and neither the options nor the configuration name another.
     /// </summary>
     /// <param name="services">The services.</param>
@@ -29,6 +32,7 @@ public static class KStreamServices
             flow(provider),
             provider.GetRequiredService<Broker>(),
             WithSnapshots(provider, Options(provider)),
+            Options(provider).Http,
             provider.GetRequiredService<ILoggerFactory>(),
             provider.GetRequiredService<IHostApplicationLifetime>()));
 
@@ -46,7 +50,7 @@ public static class KStreamServices
         }
     }
 
-    private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService
+    private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, IPEndPoint? http, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService
     {
         protected override async Task ExecuteAsync(CancellationToken stoppingToken)
         {
@@ -58,12 +62,16 @@ public static class KStreamServices
                 }
 
                 using StreamEngine engine = new(flow, broker, options, logging);
+                using HostTelemetry telemetry = new(options.AppId ?? flow.Id, options, hasPage: http is not null, exports: false);
+                await using StatusServer? server = http is null
+                    ? null
+                    : await StatusServer.StartAsync(http, new RunHealth(flow.Id, options, () => engine.Status, TimeProvider.System), telemetry);
                 await engine.RunAsync(stoppingToken);
             }
             catch (Exception error)
             {
                 logging.CreateLogger("KStreamSharp").LogCritical(error, "Flow {Flow} has failed: {Reason}", flow.Id, error.Message);
-                Environment.ExitCode = (int)(error is StreamException known ? known.Code : ExitCode.Internal);
+                Environment.ExitCode = (int)(error is StreamException known ? known.Code : error is UsageException ? ExitCode.Usage : ExitCode.Internal);
             }
 
             application.StopApplication();

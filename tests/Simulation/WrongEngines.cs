@@ -53,15 +53,13 @@ internal static class WrongEngines
     private sealed class AppliedFirst(EngineParts parts, Membership membership, Transaction transaction) : Commit(parts, membership, transaction)
     {
         private readonly Broker _broker = parts.Broker;
-        private readonly Transaction _open = transaction;
 
         public override void Complete(Shard[] touched, Action<Shard> takeOverAgain)
         {
             SendPositions(touched);
-            long records = _open.Records;
             Apply(touched, shard => _broker.EndOffset(shard.Changelog, committedOnly: false), takeOverAgain);
             End();
-            Count(records);
+            Count();
         }
     }
 

@@ -34,6 +34,7 @@ internal sealed class FlowInstance
     private readonly Dictionary<Outlet, List<object>> _ports = [];
     private readonly List<Inlet> _inlets = [];
     private readonly Dictionary<Step, Node> _nodes = [];
+    private readonly Dictionary<string, Tally> _tallies = new(StringComparer.Ordinal);
 
     public FlowInstance(Dataflow flow, FlowPlace place)
     {
@@ -72,6 +73,11 @@ internal sealed class FlowInstance
     /// <summary>Where a person finds the inspector's step: flow and step.</summary>
     public string FullName(Step step) => $"{Flow.Id}.{step.Id}";
 
+    /// <summary>What each step that writes to a topic has written.</summary>
+    public IReadOnlyDictionary<string, Tally> Tallies => _tallies;
+
+    public Tally TallyOf(string step) => _tallies.TryGetValue(step, out Tally? tally) ? tally : _tallies[step] = new Tally();
+
     public Node? NodeOf(Step step) => _nodes.GetValueOrDefault(step);
 
     public void Connect<T>(Outlet<T> upstream, Port<T> port)
@@ -98,5 +104,18 @@ internal sealed class FlowInstance
     {
         _nodes.Add(node.Step, node);
         return node;
+    }
+}
+
+/// <summary>The records that a step has appended to its topic since someone took the count.</summary>
+internal sealed class Tally
+{
+    public long Records;
+
+    public long Take()
+    {
+        long taken = Records;
+        Records = 0;
+        return taken;
     }
 }

@@ -68,6 +68,7 @@ internal sealed class OutputPort<T>(FlowInstance instance, string id, string top
     private readonly TopicPartition[] _partitions =
         [.. Enumerable.Range(0, instance.Place.PartitionCount(topic)).Select(partition => new TopicPartition(topic, partition))];
 
+    private readonly Tally _tally = instance.TallyOf(id);
     private readonly Append _append = isInternal ? instance.Place.Append : instance.Place.AppendOutput;
 
     public override void Push(T item, in Stamp stamp)
@@ -78,6 +79,7 @@ internal sealed class OutputPort<T>(FlowInstance instance, string id, string top
             ? Murmur2.Partition(record.Key, _partitions.Length)
             : instance.Place.Shard % _partitions.Length;
         _append(_partitions[partition], record);
+        _tally.Records++;
     }
 }
 

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace KStreamSharp;
 
 /// <summary>
@@ -55,6 +57,7 @@ internal class Takeover
     private bool _hadLocal;
     private string _planReason = "";
     private long _reportedAt;
+    private readonly Activity? _span;
 
     public Takeover(EngineParts parts, int shard, long number)
     {
@@ -67,6 +70,7 @@ internal class Takeover
         _sources = [.. sources.Select(source => source.Partition)];
         _inputs = [.. sources.Select(source => source.Step.Input)];
         _startedAt = _reportedAt = parts.Time.GetTimestamp();
+        _span = parts.Telemetry.StartLong(Telemetry.RestoreSpan, shard);
     }
 
     private enum Phase
@@ -129,6 +133,7 @@ internal class Takeover
     /// </summary>
     public bool TryClose()
     {
+        _span?.Dispose();
         _listReader?.Dispose();
         _listReader = null;
         CloseStore();
@@ -144,6 +149,7 @@ internal class Takeover
     /// <summary>Stops as a crash would.</summary>
     public void Abandon()
     {
+        _span?.Dispose();
         _listReader?.Dispose();
         _replay?.Dispose();
         _download?.Cancel();
@@ -205,6 +211,9 @@ internal class Takeover
                 TimeSpan took = _parts.Time.GetElapsedTime(_startedAt);
                 Interlocked.Add(ref _parts.Counters.RecordsRestored, _restored);
                 Interlocked.Add(ref _parts.Counters.RestoreTicks, took.Ticks);
+                Interlocked.Increment(ref _parts.Counters.Restores);
+                _parts.Telemetry.Restored(took);
+                _span?.SetTag("source", _planReason).SetTag("records", _restored).Dispose();
                 Log.Restored(_parts.Logger, _shard, _restored, _end, took.TotalSeconds);
                 Progress = null;
                 restored = new(_shard, _number, _store!, (_marker?.OwnerEpoch ?? 0) + 1, positions, _marker?.Watermark ?? -1, RunOf(_marker), _snapshots);

@@ -48,10 +48,9 @@ internal class Commit(EngineParts parts, Membership membership, Transaction tran
     public virtual void Complete(Shard[] touched, Action<Shard> takeOverAgain)
     {
         SendPositions(touched);
-        long records = transaction.Records;
         End();
         Apply(touched, shard => transaction.LastOffset(shard.Changelog) + 1, takeOverAgain);
-        Count(records);
+        Count();
     }
 
     /// <summary>Step 3.</summary>
@@ -114,9 +113,8 @@ internal class Commit(EngineParts parts, Membership membership, Transaction tran
     }
 
     /// <summary>Step 6 needs nothing more than that.</summary>
-    protected void Count(long records)
+    protected void Count()
     {
-        Interlocked.Add(ref parts.Counters.RecordsOut, records);
         Interlocked.Increment(ref parts.Counters.Commits);
         Volatile.Write(ref parts.Counters.LastCommitAt, parts.Time.GetTimestamp());
         parts.Reached?.Invoke("commit.6");

@@ -31,6 +31,11 @@ internal sealed class EngineParts
 
     public Counters Counters { get; } = new();
 
+    /// <summary>What is known of each shard, by its number.</summary>
+    public required IReadOnlyList<ShardFigures> Figures { get; init; }
+
+    public required Telemetry Telemetry { get; init; }
+
     /// <summary>When the instance began to end, by the time provider's timestamp; 0 before. Calls are not retried for ever after it.</summary>
     public long EndingSince;
 
@@ -72,6 +77,7 @@ internal sealed class Counters
     public long Commits;
     public long RecordsRestored;
     public long RestoreTicks;
+    public long Restores;
     public long Snapshots;
     public long SnapshotBytes;
     public long SnapshotFailures;
@@ -81,4 +87,10 @@ internal sealed class Counters
     public long Wipes;
     public long FirstRecordAt;
     public long LastCommitAt;
+    public long ShardsAssigned;
+    public long ShardsRevoked;
+    public long ShardsLost;
+
+    /// <summary>By what they asked of the engine (<see cref="Consequence"/>).</summary>
+    public readonly long[] TransactionFailures = new long[Enum.GetValues<Consequence>().Length];
 }

@@ -53,6 +53,21 @@ public sealed record EngineStatus
 
     /// <summary>The shards that this instance owns, by number.</summary>
     public required IReadOnlyList<ShardStatus> Shards { get; init; }
+
+    /// <summary>The instance's id; empty before the start.</summary>
+    public string InstanceId { get; init; } = "";
+
+    /// <summary>Whether the group counts the instance as a member and has given it its share, which may be nothing.</summary>
+    public bool IsMember { get; init; }
+
+    /// <summary>Whether the instance has begun to end: it takes no shards any more, commits, and lets go of what it has.</summary>
+    public bool IsEnding { get; init; }
+
+    /// <summary>When the loop that keeps the membership last turned; null before its first turn.</summary>
+    public DateTimeOffset? LastMembershipTurn { get; init; }
+
+    /// <summary>The threads that process records.</summary>
+    public IReadOnlyList<WorkerStatus> Workers { get; init; } = [];
 }
 
 /// <summary>A shard of an instance.</summary>
@@ -62,7 +77,31 @@ public sealed record ShardStatus(int Shard, ShardState State)
 {
     /// <summary>How far its restore has come; null when none is under way.</summary>
     public RestoreProgress? Restore { get; init; }
+
+    /// <summary>
+    /// How many offsets its inputs and repartition topics are ahead of it, all together; null while that is not known, and when
+    /// it does not run here. The ends are asked for every 5 seconds.
+    /// </summary>
+    public long? Lag { get; init; }
+
+    /// <summary>When it was last committed, here or by the owner before; null when it never was, and when it does not run here.</summary>
+    public DateTimeOffset? LastCommit { get; init; }
+
+    /// <summary>Its newest published snapshot; null when there is none, and when it does not run here.</summary>
+    public SnapshotStatus? LastSnapshot { get; init; }
 }
+
+/// <summary>A published snapshot of a shard.</summary>
+/// <param name="Id">Its id within the shard, as <c>snapshots list</c> shows it.</param>
+/// <param name="TakenAt">When it was taken.</param>
+/// <param name="Bytes">The bytes of all its files.</param>
+public sealed record SnapshotStatus(string Id, DateTimeOffset TakenAt, long Bytes);
+
+/// <summary>A thread that processes records.</summary>
+/// <param name="Worker">Its number.</param>
+/// <param name="LastTurn">When its last turn ended; null before the first one has. It gets old while the worker waits for the broker.</param>
+/// <param name="InTurn">How long the turn under way has lasted, waiting for the broker excepted; zero between turns.</param>
+public sealed record WorkerStatus(int Worker, DateTimeOffset? LastTurn, TimeSpan InTurn);
 
 /// <summary>How far a part of a restore has come.</summary>
 /// <param name="Source">Where the state comes from now: a snapshot, by its id, or the changelog.</param>

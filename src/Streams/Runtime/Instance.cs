@@ -15,6 +15,7 @@ internal sealed class Instance : IDisposable
     private const int RestoresAtOnce = 4;
 
     private readonly EngineParts _parts;
+    private long _membershipTurned;
 
     private Instance(EngineParts parts, FiniteRun run, bool isThreaded)
     {
@@ -30,6 +31,8 @@ internal sealed class Instance : IDisposable
         int restorers = isThreaded ? Math.Min(workers, RestoresAtOnce) : 1;
         Restorers = [.. Enumerable.Range(0, restorers).Select(_ => new Restorer(parts, Workers, Math.Max(1, RestoresAtOnce / restorers)))];
         TopicWatch = new TopicWatch(parts);
+        LagWatch = new LagWatch(parts);
+        parts.Telemetry.Observe(this);
         Log.Starts(parts.Logger, parts.InstanceId, parts.App, parts.ShardCount, workers);
     }
 
@@ -49,6 +52,8 @@ internal sealed class Instance : IDisposable
     public Snapshotter? Snapshotter { get; }
 
     public TopicWatch TopicWatch { get; }
+
+    public LagWatch LagWatch { get; }
 
     public bool IsDone => Run.IsDone(Ledger.Current);
 
@@ -70,7 +75,12 @@ internal sealed class Instance : IDisposable
         LocalStatesWiped = Volatile.Read(ref _parts.Counters.Wipes),
         ProcessingTime = ProcessingTime(),
         ShardCount = _parts.ShardCount,
-        Shards = _parts.Table.Status,
+        Shards = [.. _parts.Table.Status.Select(shard => _parts.Figures[shard.Shard].AddTo(shard))],
+        InstanceId = _parts.InstanceId,
+        IsMember = Membership.IsMember,
+        IsEnding = Volatile.Read(ref _parts.EndingSince) != 0,
+        LastMembershipTurn = At(Volatile.Read(ref _membershipTurned)),
+        Workers = [.. Workers.Select(worker => new WorkerStatus(worker.Slot, At(worker.TurnEnded), worker.TurnBegan is > 0 and long began ? _parts.Time.GetElapsedTime(began) : TimeSpan.Zero))],
     };
 
     /// <summary>Takes the state folder, looks at the topics and makes the internal ones. Joins nothing yet.</summary>
@@ -107,6 +117,8 @@ internal sealed class Instance : IDisposable
                     Ownership = new Ownership(topics.ShardCount),
                     Table = new ShardTable(),
                     Limits = limits,
+                    Figures = [.. Enumerable.Range(0, topics.ShardCount).Select(shard => new ShardFigures(flow, shard))],
+                    Telemetry = new Telemetry(app),
                     Folder = folder,
                     Reached = reached,
                     CommitsByHand = commitsByHand,
@@ -141,12 +153,14 @@ internal sealed class Instance : IDisposable
             worker.Tick();
         }
 
+        Volatile.Write(ref _membershipTurned, _parts.Time.GetTimestamp());
         return moved;
     }
 
     /// <summary>Stops as a crash would: nothing is committed, aborted or left; unflushed state is thrown away.</summary>
     public void Abandon()
     {
+        _parts.Telemetry.Dispose();
         foreach (Restorer restorer in Restorers)
         {
             restorer.Abandon();
@@ -187,6 +201,7 @@ internal sealed class Instance : IDisposable
     /// <summary>Closes what is open; nothing is committed.</summary>
     public void Dispose()
     {
+        _parts.Telemetry.Dispose();
         DisposeRestorers();
         Snapshotter?.Dispose();
         foreach (ShardWorker worker in Workers)
@@ -208,6 +223,8 @@ internal sealed class Instance : IDisposable
             restorer.Dispose();
         }
     }
+
+    private DateTimeOffset? At(long timestamp) => timestamp == 0 ? null : _parts.Time.GetUtcNow() - _parts.Time.GetElapsedTime(timestamp);
 
     private TimeSpan ProcessingTime()
     {

@@ -19,6 +19,9 @@ internal sealed class Membership(EngineParts parts) : IDisposable
     /// </summary>
     public bool HasBeenAssigned => Volatile.Read(ref _hasBeenAssigned);
 
+    /// <summary>Whether the group counts this instance as a member, and has given it its share.</summary>
+    public bool IsMember => HasBeenAssigned && Token.IsMember;
+
     /// <summary>The number of turns so far: a worker that lost its membership waits for the next one.</summary>
     public long Turns { get; private set; }
 
@@ -40,6 +43,7 @@ internal sealed class Membership(EngineParts parts) : IDisposable
         {
             case GroupEventKind.Assigned:
                 Log.Assigned(parts.Logger, string.Join(", ", change.Partitions));
+                Interlocked.Add(ref parts.Counters.ShardsAssigned, change.Partitions.Count);
                 foreach (int shard in change.Partitions)
                 {
                     _revoking.Remove(shard);
@@ -52,6 +56,7 @@ internal sealed class Membership(EngineParts parts) : IDisposable
 
             case GroupEventKind.Revoking:
                 Log.Revoking(parts.Logger, string.Join(", ", change.Partitions));
+                Interlocked.Add(ref parts.Counters.ShardsRevoked, change.Partitions.Count);
                 foreach (int shard in change.Partitions)
                 {
                     _revoking.Add(shard);
@@ -62,6 +67,7 @@ internal sealed class Membership(EngineParts parts) : IDisposable
 
             case GroupEventKind.Lost:
                 Log.Lost(parts.Logger, string.Join(", ", change.Partitions));
+                Interlocked.Add(ref parts.Counters.ShardsLost, change.Partitions.Count);
                 parts.Ownership.Void(change.Partitions);
                 foreach (int shard in change.Partitions)
                 {

@@ -16,7 +16,12 @@ internal sealed class Shard : IDisposable
     private RunProgress _committedRun;
     private long _committedWatermark;
     private readonly long _committedElsewhereAt;
+    private readonly ShardFigures _figures;
+    private readonly (Source Source, StepFigures Figures)[] _reads;
+    private readonly (Tally Tally, StepFigures Figures)[] _writes;
+    private readonly (StatefulNode Node, StepFigures Figures)[] _states;
     private byte[] _marker = [];
+    private long _appended;
 
     public Shard(EngineParts parts, RestoredShard restored, Transaction transaction, ShardSnapshots? snapshots)
     {
@@ -50,6 +55,18 @@ internal sealed class Shard : IDisposable
             .Select(source => new Source(source.Inlet, source.Partition, restored.Positions[source.Partition]))];
         _positions = new(restored.Positions);
         TransactionalId = transaction.Id;
+        _figures = parts.Figures[Id];
+        _reads = [.. _sources.Select(source => (source, _figures.Of(source.Inlet.Step.Id)))];
+        _writes = [.. Flow.Tallies.Select(tally => (tally.Value, _figures.Of(tally.Key)))];
+        _states = [.. Flow.StatefulNodes.Select(node => (node, _figures.Of(node.Step.Id)))];
+        Volatile.Write(ref _figures.LastCommitAt, _committedElsewhereAt);
+        _figures.Snapshot = snapshots?.Newest;
+        foreach ((Source source, StepFigures figures) in _reads)
+        {
+            figures.Begin(source.Partition, source.Position);
+        }
+
+        _figures.IsHere = true;
     }
 
     public int Id { get; }
@@ -184,6 +201,45 @@ internal sealed class Shard : IDisposable
         }
     }
 
+    /// <summary>Tells what has happened since the last call, once per turn.</summary>
+    /// <returns>The records appended to outputs and repartition topics.</returns>
+    public long Tell()
+    {
+        foreach ((Source source, StepFigures figures) in _reads)
+        {
+            Volatile.Write(ref figures.In, figures.In + source.TakeRecords());
+            Volatile.Write(ref figures.Skipped, figures.Skipped + source.TakeSkipped());
+            Volatile.Write(ref figures.Position, source.Position);
+        }
+
+        long written = 0;
+        foreach ((Tally tally, StepFigures figures) in _writes)
+        {
+            long records = tally.Take();
+            written += records;
+            Volatile.Write(ref figures.Out, figures.Out + records);
+        }
+
+        foreach ((StatefulNode node, StepFigures figures) in _states)
+        {
+            Volatile.Write(ref figures.CacheBytes, node.CacheBytes);
+            Volatile.Write(ref figures.CacheKeys, node.CacheKeys);
+            Volatile.Write(ref figures.CacheMisses, figures.CacheMisses + node.TakeCacheMisses());
+        }
+
+        _appended += written;
+        _figures.LookIfAsked(Store);
+        return written;
+    }
+
+    /// <summary>The records of the shard in the transaction that was committed.</summary>
+    public long TakeAppended()
+    {
+        long appended = _appended;
+        _appended = 0;
+        return appended;
+    }
+
     /// <summary>Whether more timers are due than one turn handles.</summary>
     public bool HasMoreDue
     {
@@ -290,6 +346,7 @@ internal sealed class Shard : IDisposable
             Run = Run,
         }.Write();
         _changes.PutMarker(_marker);
+        _appended += _changes.Count + 1;
     }
 
     /// <summary>Commit, step 5: what the transaction made visible is applied to the store, in one batch.</summary>
@@ -298,6 +355,7 @@ internal sealed class Shard : IDisposable
         _changes.Batch.PutMarker(changelogPosition, now, _marker);
         Store.Write(_changes.Batch);
         Position = changelogPosition;
+        TellCommit(now);
         Snapshots?.Count(_changes.Bytes, hasChanged: _changes.Count > 0 || Array.Exists(_sources, source => source.Position != source.Committed));
         foreach (StatefulNode node in Flow.StatefulNodes)
         {
@@ -310,6 +368,7 @@ internal sealed class Shard : IDisposable
         }
 
         Snapshots?.Applied();
+        _figures.Snapshot = Snapshots?.Newest;
         if (!Claimed && _committedElsewhereAt > 0)
         {
             Log.Claimed(_parts.Logger, Id, now - _committedElsewhereAt);
@@ -337,19 +396,37 @@ internal sealed class Shard : IDisposable
         Run = _committedRun;
         Flow.Watermark = _committedWatermark;
         _ended.Clear();
+        _appended = 0;
         Touched = !Claimed;
     }
 
     public void Abandon()
     {
+        _figures.IsHere = false;
         _changes.Dispose();
         Store.Abandon();
     }
 
     public void Dispose()
     {
+        _figures.IsHere = false;
         _changes.Dispose();
         Store.Dispose();
+    }
+
+    private void TellCommit(long now)
+    {
+        Volatile.Write(ref _figures.LastCommitAt, now);
+        Volatile.Write(ref _figures.ChangelogRecords, _figures.ChangelogRecords + _changes.Count);
+        Volatile.Write(ref _figures.ChangelogBytes, _figures.ChangelogBytes + _changes.Bytes);
+        long done = _parts.NowMilliseconds;
+        foreach (Source source in _sources)
+        {
+            if (source.Oldest is { } oldest)
+            {
+                _parts.Telemetry.Delivered(source.Inlet.Step.Id, TimeSpan.FromMilliseconds(Math.Max(0, done - oldest)));
+            }
+        }
     }
 
     /// <summary>A position after the end of the input: there is nothing to read, but the run would say that all is well.</summary>

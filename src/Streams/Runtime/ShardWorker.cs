@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 
 namespace KStreamSharp;
 
@@ -37,6 +38,7 @@ internal sealed class ShardWorker : IDisposable
     private int _abortsInARow;
     private long _failingSince;
     private long _turnBegan;
+    private long _turnEnded;
     private volatile Shard? _current;
     private RunLedger.State? _announced;
     private bool _announcedOpen;
@@ -48,6 +50,7 @@ internal sealed class ShardWorker : IDisposable
         _membership = membership;
         _ledger = ledger;
         _run = run;
+        Slot = slot;
         _transaction = new Transaction(parts, slot);
         _commit = parts.Steps.NewCommit(parts, membership, _transaction);
         _touchedAllAt = parts.Time.GetTimestamp();
@@ -64,6 +67,11 @@ internal sealed class ShardWorker : IDisposable
 
     /// <summary>When the current turn began, by the time provider's timestamp; 0 between turns. For the stall watch.</summary>
     public long TurnBegan => Volatile.Read(ref _turnBegan);
+
+    /// <summary>When the last turn ended, by the time provider's timestamp; 0 before the first.</summary>
+    public long TurnEnded => Volatile.Read(ref _turnEnded);
+
+    public int Slot { get; }
 
     /// <summary>The step whose code runs now, read from another thread; for the stall watch.</summary>
     public string CurrentStep => _current?.Flow.CurrentStep ?? "";
@@ -235,6 +243,7 @@ internal sealed class ShardWorker : IDisposable
         finally
         {
             Volatile.Write(ref _turnBegan, 0);
+            Volatile.Write(ref _turnEnded, _parts.Time.GetTimestamp());
         }
     }
 
@@ -357,9 +366,7 @@ internal sealed class ShardWorker : IDisposable
             shard.Flow.Now = now;
             try
             {
-                int records = Process(shard, ledger);
-                moved |= records > 0;
-                shard.EndTurn();
+                moved |= Process(shard, ledger);
                 moved |= shard.HasMoreDue;
                 if (_run.IsWanted)
                 {
@@ -380,6 +387,7 @@ internal sealed class ShardWorker : IDisposable
                     error);
             }
 
+            Interlocked.Add(ref _parts.Counters.RecordsOut, shard.Tell());
             shard.Touched |= shard.DirtyBytes > 0 || shard.Snapshots is { HasToPublish: true };
             if (shard.Touched && _touchedSince == 0)
             {
@@ -397,8 +405,11 @@ internal sealed class ShardWorker : IDisposable
         return moved;
     }
 
-    /// <summary>Up to a batch of every source, in the order of the timestamps; ends early when something else is urgent.</summary>
-    private int Process(Shard shard, RunLedger.State ledger)
+    /// <summary>
+    /// Up to a batch of every source, in the order of the timestamps, then the batches and timers of the steps. Ends early when
+    /// something else is urgent. True when there were records.
+    /// </summary>
+    private bool Process(Shard shard, RunLedger.State ledger)
     {
         IReadOnlyList<Source> sources = shard.Sources;
         for (int i = 0; i < sources.Count; i++)
@@ -414,6 +425,8 @@ internal sealed class ShardWorker : IDisposable
             }
         }
 
+        using Activity? span = _parts.Telemetry.IsTraced && NextSource(shard, ledger) is { } first ? _parts.Telemetry.StartBatch(shard.Id, first) : null;
+        long began = _parts.Time.GetTimestamp();
         int records = 0;
         int fromInputs = 0;
         while (NextSource(shard, ledger) is { } source)
@@ -451,7 +464,14 @@ internal sealed class ShardWorker : IDisposable
             }
         }
 
-        return records;
+        shard.EndTurn();
+        if (records > 0)
+        {
+            _parts.Telemetry.Processed(_parts.Time.GetElapsedTime(began));
+            span?.SetTag("records", records);
+        }
+
+        return records > 0;
     }
 
     private Source? NextSource(Shard shard, RunLedger.State ledger)
@@ -501,6 +521,7 @@ internal sealed class ShardWorker : IDisposable
             Step step = source.Inlet.Step;
             if (step.Input?.BadRecords == BadRecords.Skip)
             {
+                source.Skip();
                 Interlocked.Increment(ref _parts.Counters.RecordsSkipped);
                 Log.Skipped(_parts.Logger, source.Partition, record.Offset, step.Id, error.Message);
                 return;
@@ -589,12 +610,7 @@ internal sealed class ShardWorker : IDisposable
             return;
         }
 
-        _commit.Write(touched);
-
-        // What follows waits for the broker, which may be away for long: that is no step that hangs.
-        Volatile.Write(ref _turnBegan, 0);
-        _commit.Complete(touched, TakeOverAgain);
-        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
+        Complete(touched);
         _abortsInARow = 0;
         _announcedOpen = false;
         _touchedSince = 0;
@@ -608,6 +624,31 @@ internal sealed class ShardWorker : IDisposable
                 shard.FlushedAt = _parts.Time.GetTimestamp();
             }
         }
+    }
+
+    private void Complete(Shard[] touched)
+    {
+        long began = _parts.Time.GetTimestamp();
+        using Activity? span = _parts.Telemetry.Start(Telemetry.CommitSpan);
+        try
+        {
+            _commit.Write(touched);
+
+            // What follows waits for the broker, which may be away for long: that is no step that hangs.
+            Volatile.Write(ref _turnBegan, 0);
+            _commit.Complete(touched, TakeOverAgain);
+        }
+        catch (Exception error)
+        {
+            span?.SetStatus(ActivityStatusCode.Error, error.Message);
+            throw;
+        }
+
+        long ended = _parts.Time.GetTimestamp();
+        Volatile.Write(ref _turnBegan, ended);
+        long records = touched.Sum(shard => shard.TakeAppended());
+        _parts.Telemetry.Committed(_parts.Time.GetElapsedTime(began, ended), records);
+        span?.SetTag("shards", touched.Length).SetTag("records", records);
     }
 
     /// <summary>Snapshot, step 1, of one shard at the most: their copies take room, and the store takes one at a time.</summary>
@@ -641,6 +682,7 @@ internal sealed class ShardWorker : IDisposable
 
     private void GoBack(BrokerException error)
     {
+        Interlocked.Increment(ref _parts.Counters.TransactionFailures[(int)error.Consequence]);
         switch (error.Consequence)
         {
             case Consequence.Stop:

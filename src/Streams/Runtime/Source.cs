@@ -5,6 +5,10 @@ internal sealed class Source(Inlet inlet, TopicPartition partition, long positio
 {
     private RecordBatch? _batch;
     private int _next;
+    private long _ended;
+    private long _taken;
+    private long _skipped;
+    private long _oldest = long.MaxValue;
 
     public Inlet Inlet { get; } = inlet;
 
@@ -21,6 +25,15 @@ internal sealed class Source(Inlet inlet, TopicPartition partition, long positio
     /// short lives of a shard leave behind each would never be deleted.
     /// </summary>
     public long Purged { get; set; }
+
+    /// <summary>The next record is bad, and is passed over.</summary>
+    public void Skip() => _skipped++;
+
+    /// <summary>
+    /// The timestamp of the oldest record since the last commit, in milliseconds since 1970, as the first record of each batch
+    /// shows it; null when none was read or it has no timestamp.
+    /// </summary>
+    public long? Oldest => Position != Committed && _oldest is >= 0 and < long.MaxValue ? _oldest : null;
 
     public bool HasRecord => _batch is not null;
 
@@ -44,6 +57,26 @@ internal sealed class Source(Inlet inlet, TopicPartition partition, long positio
         {
             Position = Math.Max(Position, reader.Position(Partition));
         }
+        else
+        {
+            _oldest = Math.Min(_oldest, NextTimestamp);
+        }
+    }
+
+    /// <summary>The records processed since the last call.</summary>
+    public long TakeRecords()
+    {
+        long before = _taken;
+        _taken = _ended + (_batch is null ? 0 : _next);
+        return _taken - before;
+    }
+
+    /// <summary>The bad records passed over since the last call.</summary>
+    public long TakeSkipped()
+    {
+        long taken = _skipped;
+        _skipped = 0;
+        return taken;
     }
 
     public void Advance(Reader reader)
@@ -51,7 +84,7 @@ internal sealed class Source(Inlet inlet, TopicPartition partition, long positio
         Position = _batch![_next].Offset + 1;
         if (++_next == _batch.Count)
         {
-            _batch = null;
+            Drop();
             Position = Math.Max(Position, reader.Position(Partition));
         }
     }
@@ -59,19 +92,30 @@ internal sealed class Source(Inlet inlet, TopicPartition partition, long positio
     /// <summary>Leaves the rest unread: a finite run ends here, and the next one begins here.</summary>
     public void StopAt(long end, Reader reader)
     {
-        _batch = null;
+        Drop();
         Position = Math.Max(Position, end);
         reader.Assign(Partition, Position);
     }
 
     /// <summary>The committed position has moved up to here.</summary>
-    public void MarkCommitted() => Committed = Position;
+    public void MarkCommitted()
+    {
+        Committed = Position;
+        _oldest = _batch is null ? long.MaxValue : NextTimestamp;
+    }
 
     /// <summary>Goes back to the last commit.</summary>
     public void Rewind(Reader reader)
     {
-        _batch = null;
+        Drop();
         Position = Committed;
+        _oldest = long.MaxValue;
         reader.Assign(Partition, Committed);
+    }
+
+    private void Drop()
+    {
+        _ended += _batch is null ? 0 : _next;
+        _batch = null;
     }
 }

@@ -144,12 +144,14 @@ public sealed class StreamEngine : IDisposable
         Thread[] restorers = [.. instance.Restorers.Select((restorer, slot) => Start($"kstream-restorer-{slot}", () => Loop(
             () =>
             {
+                bool moved = false;
                 if (slot == 0)
                 {
                     instance.TopicWatch.Step();
+                    moved = instance.LagWatch.Step();
                 }
 
-                return restorer.Step();
+                return restorer.Step() | moved;
             },
             RestorerTurn)))];
         Thread? snapshotter = instance.Snapshotter is { } uploads ? Start("kstream-snapshotter", () => Snapshot(uploads)) : null;
@@ -173,7 +175,6 @@ public sealed class StreamEngine : IDisposable
             // Each call of a takeover has its own time-out; to close a store under it would end the process.
             Tend(instance);
         }
-
 
         _restorerGone.Set();
         while (!Array.TrueForAll(workers, worker => worker.Join(MembershipTurn)))

@@ -16,9 +16,6 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     /// </summary>
     public string Id { get; } = $"{parts.App}/{parts.InstanceId}/{slot}";
 
-    /// <summary>The records appended since the last commit or abort.</summary>
-    public long Records { get; private set; }
-
     /// <summary>Whether <see cref="Ready"/> has been done; any thread may ask.</summary>
     public bool IsReady => Volatile.Read(ref _ready);
 
@@ -53,7 +50,6 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     {
         Begin();
         _writer!.Append(partition, record);
-        Records++;
     }
 
     /// <summary>With the at-least-once guarantee outputs go their own way, before the transaction.</summary>
@@ -66,7 +62,6 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
         }
 
         _outputs.Append(partition, record);
-        Records++;
     }
 
     /// <summary>Returns when the outputs that went their own way have been delivered.</summary>
@@ -83,7 +78,6 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     {
         Retry(_writer!.Commit);
         _open = false;
-        Records = 0;
     }
 
     /// <summary>The offset of the last record that the last commit wrote to a partition.</summary>
@@ -92,7 +86,6 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     /// <summary>Aborts what is open. A writer that cannot abort is replaced.</summary>
     public void Abort()
     {
-        Records = 0;
         if (!_open)
         {
             return;
@@ -113,7 +106,6 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
     public void Replace()
     {
         _open = false;
-        Records = 0;
         _writer?.Dispose();
         _writer = null;
         Ready();
@@ -136,6 +128,8 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
             }
             catch (BrokerException error) when (error.Consequence == Consequence.Retry)
             {
+                Interlocked.Increment(ref parts.Counters.TransactionFailures[(int)Consequence.Retry]);
+
                 // The call took its own time-out; calling again resumes it. At the end of the instance the next owner settles it.
                 long ending = Volatile.Read(ref parts.EndingSince);
                 if (ending != 0 && parts.Time.GetElapsedTime(ending) >= EndPatience)

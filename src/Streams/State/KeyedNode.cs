@@ -40,6 +40,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
     private int _hand;
     private long _bytes;
     private long _dirtyBytes;
+    private long _misses;
     private byte[]? _examined;
     private long _nextHint = Unknown;
     private bool _moreDue;
@@ -63,7 +64,18 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 
     public override long DirtyBytes => _dirtyBytes;
 
+    public override long CacheBytes => _bytes;
+
+    public override int CacheKeys => _cells.Count;
+
     public override bool HasMoreDue => _moreDue && _nextHint <= Instance.Now.UtcTicks;
+
+    public override long TakeCacheMisses()
+    {
+        long taken = _misses;
+        _misses = 0;
+        return taken;
+    }
 
     public override void EndTurn()
     {
@@ -446,6 +458,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 
     private Cell Load(byte[] keyBytes, TKey key)
     {
+        _misses++;
         byte[]? saved = _store.Get(Step.Id, keyBytes);
         Cell cell = new(keyBytes, key) { Frozen = saved, InStore = saved is not null };
         if (saved is not null)

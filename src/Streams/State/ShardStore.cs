@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using RocksDbSharp;
 
 namespace KStreamSharp;
@@ -16,6 +17,9 @@ internal sealed class ShardStore : IDisposable
 {
     internal const string Meta = "meta";
     internal const string StepPrefix = "step:";
+
+    /// <summary>For <see cref="Property"/>: the timer hints of all steps.</summary>
+    internal const string TimersOfAll = "";
 
     private const string Timers = "timers";
 
@@ -228,6 +232,18 @@ internal sealed class ShardStore : IDisposable
         {
             throw Failure(error, "flushed", "Make room or mend the disk, then start again; nothing is lost.");
         }
+    }
+
+    /// <summary>A number that RocksDB tells of the column family of a step, of <see cref="TimersOfAll"/>, or of all families together (null); 0 where it knows none.</summary>
+    public long Property(string name, string? step = null)
+    {
+        ColumnFamilyHandle?[] families = step switch
+        {
+            null => [_meta, _timers, .. _steps.Values],
+            TimersOfAll => [_timers],
+            _ => [_steps.GetValueOrDefault(step)],
+        };
+        return families.Sum(family => family is not null && long.TryParse(_db.GetProperty(name, family), CultureInfo.InvariantCulture, out long value) ? value : 0);
     }
 
     /// <summary>Closes as a crash would: what was not flushed is thrown away.</summary>

@@ -22,6 +22,9 @@ internal sealed class StateLimits : IDisposable
 
     public RocksDbSharp.Cache BlockCache => _blockCache;
 
+    /// <summary>The bytes in use of the block cache, those of write buffers included.</summary>
+    public long BlockCacheUsage => (long)RocksDbSharp.Native.Instance.rocksdb_cache_get_usage(_blockCache.Handle);
+
     public IntPtr WriteBufferManager { get; private set; }
 
     public void Dispose()

@@ -6,6 +6,15 @@ internal abstract class StatefulNode(FlowInstance instance, Step step) : Node(in
     /// <summary>The estimated bytes of logics that were called since the last commit.</summary>
     public abstract long DirtyBytes { get; }
 
+    /// <summary>The estimated bytes of all logics in memory.</summary>
+    public abstract long CacheBytes { get; }
+
+    /// <summary>The keys in memory.</summary>
+    public abstract int CacheKeys { get; }
+
+    /// <summary>How many keys were not in memory since the last call, and were looked for in the store.</summary>
+    public abstract long TakeCacheMisses();
+
     /// <summary>Whether more timers are due than the last turn handled.</summary>
     public abstract bool HasMoreDue { get; }
 

@@ -60,6 +60,27 @@ public class HostSettingsTests
         Assert.True(options.UntilEnd);
     }
 
+    [Theory]
+    [InlineData("127.0.0.1:8080", "127.0.0.1:8080")]
+    [InlineData("0.0.0.0:0", "0.0.0.0:0")]
+    [InlineData("localhost:80", "127.0.0.1:80")]
+    [InlineData("[::1]:8080", "[::1]:8080")]
+    public void AnAddressToServeAtHasAPort(string text, string endpoint) => Assert.Equal(endpoint, ReadAll(["--http", text]).Http?.ToString());
+
+    [Theory]
+    [InlineData("8080")]
+    [InlineData(":8080")]
+    [InlineData("127.0.0.1")]
+    [InlineData("127.0.0.1:http")]
+    [InlineData("127.0.0.1:65536")]
+    [InlineData("::1:8080")]
+    [InlineData("http://127.0.0.1:8080")]
+    public void AnythingElseIsNoAddressToServeAt(string text)
+    {
+        UsageException error = Assert.Throws<UsageException>(() => ReadAll(["--http", text]));
+        Assert.StartsWith($"--http '{text}': ADDRESS:PORT is needed", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void WithoutAnyWordTheDefaultsHold() => Assert.Equal(new StreamOptions(), Read([]));
 

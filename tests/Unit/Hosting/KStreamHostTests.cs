@@ -19,7 +19,7 @@ public sealed class KStreamHostTests : IDisposable
     [InlineData("run nothing", "There is no flow 'nothing'. There are: words, other.")]
     [InlineData("describe nothing", "There is no flow 'nothing'. There are: words, other.")]
     [InlineData("run", "Which flow? run one of: words, other.")]
-    [InlineData("walk", "There is no command 'walk'. There are: run FLOW, describe FLOW, state list FLOW [STEP], state get FLOW STEP KEY, snapshots list FLOW, snapshots verify FLOW [SNAPSHOT], snapshots take FLOW, snapshots delete FLOW [SNAPSHOT], reset FLOW; flows: words, other. See --help.")]
+    [InlineData("walk", "There is no command 'walk'. There are: run FLOW, describe FLOW, state list FLOW [STEP], state get FLOW STEP KEY, snapshots list FLOW, snapshots verify FLOW [SNAPSHOT], snapshots take FLOW, snapshots delete FLOW [SNAPSHOT], reset FLOW, health; flows: words, other. See --help.")]
     [InlineData("run words more", "run words takes options only; 'more' is none.")]
     [InlineData("run words --report xml", "--report 'xml': json is needed.")]
     [InlineData("run words --log-level loud", "--log-level 'loud': debug or information or warning or error is needed.")]
@@ -112,8 +112,9 @@ public sealed class KStreamHostTests : IDisposable
     public async Task AFaultOfWhatAccompaniesTheFlowStopsIt()
     {
         WordsFlow flow = new() { Accompany = _ => throw new UsageException("the display is broken") };
-        Assert.Equal((int)ExitCode.Usage, await Run(flow, "run", "words", "--state-dir", _folder));
+        Assert.Equal((int)ExitCode.Usage, await Run(flow, "run", "words", "--state-dir", _folder, "--log-level", "information"));
         Assert.Contains("the display is broken", _errors.ToString(), StringComparison.Ordinal);
+        Assert.Contains("information [101] Instance ", _errors.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]

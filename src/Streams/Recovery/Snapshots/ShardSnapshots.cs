@@ -43,7 +43,8 @@ internal sealed class ShardSnapshots
     /// <remarks>Not while an upload is under way: the collection after a publish deletes what its list does not name, and would delete that too.</remarks>
     public bool HasToPublish => _uploaded is not null || (!_uploading && _requests.DropOf(_shard) is { Count: > 0 } drop && _published.Any(entry => drop.Contains(entry.Id)));
 
-    private SnapshotEntry? Newest => _published.Count > 0 ? _published[0] : null;
+    /// <summary>The newest published one; null when there is none.</summary>
+    public SnapshotEntry? Newest => _published.Count > 0 ? _published[0] : null;
 
     private SnapshotOptions Options => _parts.Options.Snapshots!;
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 
 namespace KStreamSharp;
 
@@ -36,14 +37,19 @@ internal sealed class Snapshotter(EngineParts parts) : IDisposable
     {
         SnapshotEntry? entry = null;
         long began = parts.Time.GetTimestamp();
+        using Activity? span = parts.Telemetry.Start(Telemetry.SnapshotSpan, series.Shard);
         try
         {
             entry = await series.UploadAsync(checkpoint, _budget, stop).ConfigureAwait(false);
-            Log.SnapshotUploaded(parts.Logger, series.Shard, entry.Id, entry.Bytes, parts.Time.GetElapsedTime(began).TotalSeconds);
+            TimeSpan took = parts.Time.GetElapsedTime(began);
+            parts.Telemetry.Uploaded(took);
+            span?.SetTag("snapshot", entry.Id).SetTag("bytes", entry.Bytes);
+            Log.SnapshotUploaded(parts.Logger, series.Shard, entry.Id, entry.Bytes, took.TotalSeconds);
         }
         catch (Exception error) when (error is not (InstanceStoppedException or StreamException))
         {
             Interlocked.Increment(ref parts.Counters.SnapshotFailures);
+            span?.SetStatus(ActivityStatusCode.Error, error.Message);
             Log.SnapshotFailed(parts.Logger, series.Shard, error.Message);
         }
         finally

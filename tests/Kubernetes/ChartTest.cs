@@ -1,0 +1,244 @@
+using System.Globalization;
+using System.Text.Json;
+using Confluent.Kafka;
+using Confluent.Kafka.Admin;
+using KStreamSharp.Tests.Chaos;
+
+namespace KStreamSharp.Tests.Kubernetes;
+
+/// <summary>A step of the test and how it went.</summary>
+/// <param name="What">For people.</param>
+/// <param name="Ready">How long until all pods were ready.</param>
+/// <param name="Counts">Inputs and outputs after it.</param>
+internal sealed record Step(string What, TimeSpan? Ready = null, Counts? Counts = null)
+{
+    public bool Fails => Counts is { } counts && (counts.Lost > 0 || counts.Doubled > 0);
+}
+
+/// <summary>
+/// The chart on a cluster: the flow `count` under a steady load while its pods are scaled, killed, updated and robbed of a
+/// volume, then the service of examples/orders by the same chart.
+/// </summary>
+internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
+{
+    private const int Partitions = 6;
+    private const string Input = "numbers";
+    private const string Output = "count-output";
+    private const string Release = "counts";
+    private const string Set = $"{Release}-kstreamsharp";
+    private const string OwnRelease = "own";
+
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
+
+    private readonly string _chart = Path.Combine(root, "helm/kstreamsharp");
+    private readonly string _values = Path.Combine(root, "tests/Kubernetes/values");
+    private string _kafka = "";
+    private string _image = "0.1.0";
+    private int _replicas = 1;
+
+    public async Task RunAsync()
+    {
+        await CheckChartAsync();
+        await BuildImagesAsync();
+        await StartKafkaAsync();
+        await CountAsync();
+        await OwnServiceAsync();
+    }
+
+    private async Task CheckChartAsync()
+    {
+        await cluster.KubectlAsync("apply", "-f", Path.Combine(root, "tests/Kubernetes/definitions.yaml"));
+        await cluster.KubectlAsync("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s");
+        string[] sets = [.. Directory.GetFiles(_values, "*.yaml").Order(StringComparer.Ordinal)];
+        string[][] given = [[], .. sets.Select(set => (string[])["-f", set])];
+        foreach (string[] values in given)
+        {
+            string name = values.Length == 0 ? "defaults" : Path.GetFileNameWithoutExtension(values[1]);
+            await cluster.HelmAsync(["lint", "--strict", _chart, .. values]);
+            string yaml = await cluster.HelmAsync(["template", "dry", _chart, "--kube-version", "1.33.0", .. values]);
+            await cluster.ApplyAsync(yaml, "--dry-run=server", "--validate=strict");
+            steps.Add(new($"values {name}: lint, dry run on the server"));
+        }
+
+        foreach ((string values, string reason) in Refused)
+        {
+            (int code, string _, string errors) = await cluster.TryHelmAsync(["template", "wrong", _chart, "--kube-version", "1.33.0", .. values.Split(' ').SelectMany(value => (string[])["--set", value])]);
+            if (code == 0 || !errors.Contains(reason, StringComparison.Ordinal))
+            {
+                throw new InvalidOperationException($"The chart does not refuse {values} with '{reason}': {errors}");
+            }
+        }
+
+        steps.Add(new($"{Refused.Length} wrong values are refused"));
+    }
+
+    /// <summary>Values that must not be taken, and a word of the reason.</summary>
+    private static readonly (string Values, string Reason)[] Refused =
+    [
+        ("replicas=-1", "/replicas"),
+        ("replicas=2", "needs Kafka"),
+        ("config.Kafka.BootstrapServers=k:9092 config.Shards=8 replicas=9", "more than config.Shards"),
+        ("config.Kafka.BootstrapServers=k:9092 autoscaling.type=hpa", "needs config.Shards"),
+        ("config.Kafka.BootstrapServers=k:9092 config.Shards=2 autoscaling.type=hpa", "more than config.Shards"),
+        ("config.Kafka.BootstrapServers=k:9092 config.Shards=8 autoscaling.type=keda", "autoscaling.topics"),
+        (@"config.Kafka.Settings.sasl\.password=x", "sasl.password"),
+        ("config.InstanceId=one", "InstanceId"),
+        ("config.CommitInterval=100", "/config/CommitInterval"),
+        ("config.Kafka.BootstrapServers=k:9092 tls.existingSecret=tls", "security.protocol"),
+        ("terminationGracePeriodSeconds=10", "terminationGracePeriodSeconds"),
+        ("image.tga=1", "tga"),
+    ];
+
+    private async Task BuildImagesAsync()
+    {
+        if (Environment.GetEnvironmentVariable("KSTREAM_KUBERNETES_BUILT") != "1")
+        {
+            await BuildAsync();
+        }
+
+        await Shell.RunAsync("docker", "tag", "kstreamsharp:0.1.0", "kstreamsharp:0.1.0-next");
+        foreach (string image in (string[])["kstreamsharp:0.1.0", "kstreamsharp:0.1.0-next", "orders:0.1.0", "apache/kafka:4.3.1"])
+        {
+            await cluster.ImageAsync(image);
+        }
+
+        steps.Add(new("images are built and brought into the node"));
+    }
+
+    private async Task BuildAsync()
+    {
+        await Shell.RunAsync("docker", "build", "-t", "kstreamsharp:0.1.0", root);
+        string example = Path.Combine(root, "examples/orders");
+        await Shell.RunAsync("dotnet", "pack", Path.Combine(root, "KStreamSharp.sln"), "-c", "Release", "-o", Path.Combine(example, "packages"), "-v", "q");
+        await Shell.RunAsync("docker", "build", "-t", "orders:0.1.0", example);
+    }
+
+    private async Task StartKafkaAsync()
+    {
+        string node = await cluster.NodeAsync();
+        _kafka = $"{node}:30992";
+        string yaml = await File.ReadAllTextAsync(Path.Combine(root, "tests/Kubernetes/kafka.yaml"));
+        await cluster.ApplyAsync(yaml.Replace("node.invalid", node, StringComparison.Ordinal));
+        await cluster.KubectlAsync("rollout", "status", "deployment/kafka", "--timeout=180s");
+        using IAdminClient admin = Clients.Admin(_kafka);
+        (string Name, int Partitions)[] topics = [(Input, Partitions), ("orders", 2), ("order-totals", 2)];
+        await admin.CreateTopicsAsync(topics.Select(topic => new TopicSpecification { Name = topic.Name, NumPartitions = topic.Partitions, ReplicationFactor = 1 }));
+        steps.Add(new("Kafka runs as a pod"));
+    }
+
+    private async Task CountAsync()
+    {
+        await InstallAsync("install");
+        await NoteAsync("install, 1 pod", await cluster.ReadyAsync(Set, 1, Limit));
+
+        using Load load = new(_kafka, Input, seed: 1);
+        load.Start();
+        await ProcessedAsync("load begins", 2000);
+        foreach (int replicas in (int[])[3, 2])
+        {
+            int before = _replicas;
+            _replicas = replicas;
+            await InstallAsync("upgrade");
+            await NoteAsync($"replicas {before} to {replicas}, under load", await cluster.ReadyAsync(Set, replicas, Limit));
+        }
+
+        await cluster.KubectlAsync("delete", "pod", $"{Set}-1", "--grace-period=0", "--force");
+        await NoteAsync("a pod is killed without grace", await cluster.ReadyAsync(Set, _replicas, Limit));
+
+        _image = "0.1.0-next";
+        await InstallAsync("upgrade");
+        await NoteAsync("another image, pod by pod", await cluster.ReadyAsync(Set, _replicas, Limit));
+
+        await cluster.KubectlAsync("delete", "pvc", $"state-{Set}-1", "--wait=false");
+        await cluster.KubectlAsync("delete", "pod", $"{Set}-1");
+        await NoteAsync("a pod's volume is deleted", await cluster.ReadyAsync(Set, _replicas, Limit));
+
+        await cluster.HelmAsync("test", Release, "--timeout", "60s");
+        steps.Add(new("helm test"));
+        load.Stop(TimeSpan.FromSeconds(60));
+        Counts end = await Counts.AtEndAsync(_kafka, "count", Input, Output, Partitions, Limit);
+        if (end.Inputs != load.Written)
+        {
+            throw new InvalidOperationException($"{load.Written} records were written, the group has come to {end.Inputs}.");
+        }
+
+        steps.Add(new("the load ends, everything is processed", Counts: end));
+        await UninstallAsync(Release);
+    }
+
+    /// <summary>Some records more than there were.</summary>
+    private async Task ProcessedAsync(string what, long more)
+    {
+        long from = Look().Inputs;
+        await cluster.WaitAsync($"{more} records are processed: {what}", Limit, () => Task.FromResult(Look().Inputs >= from + more));
+    }
+
+    private async Task NoteAsync(string what, TimeSpan ready)
+    {
+        // Whatever was done, the application goes on.
+        if (steps.Exists(step => step.Counts is not null))
+        {
+            await ProcessedAsync(what, 500);
+        }
+
+        Step step = new(what, ready, Look());
+        steps.Add(step);
+        Console.WriteLine(step);
+    }
+
+    private Counts Look() => Counts.Look(_kafka, "count", Input, Output, Partitions);
+
+    private async Task InstallAsync(string command) => await cluster.HelmAsync(
+        [command, Release, _chart, .. Values(
+            $"image.tag={_image}", "flow=count", "args={--input,numbers,--log-level,information}", $"replicas={_replicas}", $"config.Shards={Partitions}")]);
+
+    /// <summary>Values as --set takes them, with those that every release has.</summary>
+    private string[] Values(params string[] values)
+    {
+        List<string> all = [.. values, $"config.Kafka.BootstrapServers={_kafka}", "resources.requests.cpu=50m", "resources.requests.memory=256Mi", "persistence.size=1Gi"];
+        if (cluster.StorageClass is { } name)
+        {
+            all.Add($"persistence.storageClass={name}");
+        }
+
+        return [.. all.SelectMany(value => (string[])["--set", value])];
+    }
+
+    private async Task OwnServiceAsync()
+    {
+        await cluster.HelmAsync(["install", OwnRelease, _chart, .. Values("image.repository=orders", "flow=orders", "replicas=2")]);
+        TimeSpan ready = await cluster.ReadyAsync($"{OwnRelease}-kstreamsharp", 2, Limit);
+        using IProducer<string, string> producer = new ProducerBuilder<string, string>(new ProducerConfig { BootstrapServers = _kafka, Partitioner = Partitioner.Murmur2Random }).Build();
+        for (int order = 0; order < 100; order++)
+        {
+            producer.Produce("orders", new() { Key = string.Create(CultureInfo.InvariantCulture, $"customer-{order % 10}"), Value = """{"Item":"book","Amount":2.5}""" });
+        }
+
+        producer.Flush(TimeSpan.FromSeconds(30));
+        using Topics topics = new(_kafka);
+        Dictionary<string, int> totals = [];
+        await cluster.WaitAsync("the totals of 100 orders are put out", Limit, () =>
+        {
+            totals.Clear();
+            foreach (ConsumeResult<byte[], byte[]> record in topics.Read("order-totals", 2).SelectMany(content => content.Records))
+            {
+                totals[System.Text.Encoding.UTF8.GetString(record.Message.Key)] = JsonDocument.Parse(record.Message.Value).RootElement.GetProperty("Orders").GetInt32();
+            }
+
+            return Task.FromResult(totals.Values.Sum() == 100);
+        });
+        await cluster.HelmAsync("test", OwnRelease, "--timeout", "60s");
+        steps.Add(new("examples/orders by the same chart", ready));
+        await UninstallAsync(OwnRelease);
+    }
+
+    private async Task UninstallAsync(string release)
+    {
+        await cluster.HelmAsync("uninstall", release, "--wait", "--timeout", "90s");
+        string selector = $"app.kubernetes.io/instance={release}";
+        await cluster.WaitAsync($"nothing of {release} is left but its volumes", Limit, async () =>
+            (await cluster.KubectlAsync("get", "statefulset,service,pod,role,rolebinding,serviceaccount,poddisruptionbudget,secret", "-l", $"{selector},app.kubernetes.io/component!=test", "-o", "name")).Trim().Length == 0);
+        await cluster.KubectlAsync("delete", "pod,pvc", "-l", selector);
+        steps.Add(new($"helm uninstall {release}: nothing is left but its volumes"));
+    }
+}
