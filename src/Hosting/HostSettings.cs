@@ -10,7 +10,11 @@ namespace KStreamSharp.Hosting;
 /// <param name="Stream">The engine's options.</param>
 /// <param name="Kafka">Where Kafka is; null for the embedded broker.</param>
 /// <param name="Snapshots">Where snapshots go, and when.</param>
-internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, SnapshotSettings Snapshots);
+internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, SnapshotSettings Snapshots)
+{
+    /// <summary>The StatefulSet of Kubernetes that the instance is a pod of; null for none.</summary>
+    public string? StatefulSet { get; init; }
+}
 
 /// <summary>
 /// The options as a host takes them: from the command line, else the environment (<c>KStreamSharp__StateDir</c>,
@@ -24,9 +28,12 @@ internal sealed partial class HostSettings
     private const string Section = "KStreamSharp";
     private const string KafkaSection = "Kafka";
     private const string SnapshotsSection = "Snapshots";
+    private const string KubernetesSection = "Kubernetes";
     private const string SettingsSection = nameof(KafkaOptions.Settings);
 
-    private static readonly string[] Groups = [KafkaSection, SnapshotsSection];
+    private const string StatefulSetKey = $"{KubernetesSection}:{nameof(HostOptions.StatefulSet)}";
+
+    private static readonly string[] Groups = [KafkaSection, SnapshotsSection, KubernetesSection];
 
     private static readonly Setting[] All =
     [
@@ -52,7 +59,7 @@ internal sealed partial class HostSettings
         new("--snapshot-rate", "Snapshots:BytesPerSecondMax", "BYTES", "how many bytes per second are uploaded at most (default: no limit)", (snapshots, text) => snapshots with { BytesPerSecondMax = Number<long>(text) }),
     ];
 
-    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}"];
+    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}", StatefulSetKey];
 
     private readonly Dictionary<Setting, Option<string?>> _options = All.ToDictionary(
         setting => setting, setting => new Option<string?>(setting.Name) { Description = setting.Help, HelpName = setting.HelpName });
@@ -127,8 +134,9 @@ internal sealed partial class HostSettings
             throw new UsageException($"{needsStore} is for snapshots, and no store of them is named. Name it by --snapshots STORE, or by {Section}:{SnapshotsSection}:{nameof(SnapshotSettings.Store)} in the configuration.");
         }
 
-        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots)
-            : needsKafka is null ? new(stream, null, snapshots)
+        string? statefulSet = section[StatefulSetKey] is { Length: > 0 } set ? set : null;
+        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots) { StatefulSet = statefulSet }
+            : needsKafka is null ? new(stream, null, snapshots) { StatefulSet = statefulSet }
             : throw new UsageException($"{needsKafka} is for Kafka, and no cluster is named. Name it by --kafka HOST:PORT, or by {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} in the configuration.");
     }
 

@@ -29,6 +29,7 @@ public static class KStreamServices
             flow(provider),
             provider.GetRequiredService<Broker>(),
             WithSnapshots(provider, Options(provider)),
+            Options(provider).StatefulSet,
             provider.GetRequiredService<ILoggerFactory>(),
             provider.GetRequiredService<IHostApplicationLifetime>()));
 
@@ -46,7 +47,7 @@ public static class KStreamServices
         }
     }
 
-    private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService
+    private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, string? statefulSet, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService
     {
         protected override async Task ExecuteAsync(CancellationToken stoppingToken)
         {
@@ -57,7 +58,7 @@ public static class KStreamServices
                     EmbeddedTopics.Make(flow, embedded, options);
                 }
 
-                using StreamEngine engine = new(flow, broker, options, logging);
+                using StreamEngine engine = new(flow, broker, options, logging) { AsksToLeave = ScaleIn.Question(statefulSet, options, logging) };
                 await engine.RunAsync(stoppingToken);
             }
             catch (Exception error)
