@@ -25,7 +25,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
             EmbeddedTopics.Make(dataflow, embedded, options);
         }
 
-        using StreamEngine engine = new(dataflow, broker, options, logging);
+        using StreamEngine engine = new(dataflow, broker, options, logging) { AsksToLeave = ScaleIn.Question(host.StatefulSet, options, logging) };
         FlowRun run = new(arguments, dataflow, broker, output, log, () => engine.Status);
         CpuMeter cpu = new(() => engine.Status);
         using HostTelemetry telemetry = new(options.AppId!, options, hasPage: host.Http is not null, exports: true);

@@ -15,6 +15,9 @@ internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, Sn
 {
     /// <summary>Where health, status and metrics are served; null for nowhere.</summary>
     public IPEndPoint? Http { get; init; }
+
+    /// <summary>The StatefulSet of Kubernetes that the instance is a pod of; null for none.</summary>
+    public string? StatefulSet { get; init; }
 }
 
 /// <summary>What is served over HTTP.</summary>
@@ -35,9 +38,12 @@ internal sealed partial class HostSettings
     private const string Section = "KStreamSharp";
     private const string KafkaSection = "Kafka";
     private const string SnapshotsSection = "Snapshots";
+    private const string KubernetesSection = "Kubernetes";
     private const string SettingsSection = nameof(KafkaOptions.Settings);
 
-    private static readonly string[] Groups = [KafkaSection, SnapshotsSection];
+    private const string StatefulSetKey = $"{KubernetesSection}:{nameof(HostOptions.StatefulSet)}";
+
+    private static readonly string[] Groups = [KafkaSection, SnapshotsSection, KubernetesSection];
 
     private static readonly Setting[] All =
     [
@@ -66,7 +72,7 @@ internal sealed partial class HostSettings
 
     private const string HttpName = "--http";
 
-    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}"];
+    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}", StatefulSetKey];
 
     private readonly Dictionary<Setting, Option<string?>> _options = All.ToDictionary(
         setting => setting, setting => new Option<string?>(setting.Name) { Description = setting.Help, HelpName = setting.HelpName });
@@ -146,8 +152,9 @@ internal sealed partial class HostSettings
             throw new UsageException($"{needsStore} is for snapshots, and no store of them is named. Name it by --snapshots STORE, or by {Section}:{SnapshotsSection}:{nameof(SnapshotSettings.Store)} in the configuration.");
         }
 
-        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots) { Http = http.Endpoint }
-            : needsKafka is null ? new(stream, null, snapshots) { Http = http.Endpoint }
+        string? statefulSet = section[StatefulSetKey] is { Length: > 0 } set ? set : null;
+        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots) { Http = http.Endpoint, StatefulSet = statefulSet }
+            : needsKafka is null ? new(stream, null, snapshots) { Http = http.Endpoint, StatefulSet = statefulSet }
             : throw new UsageException($"{needsKafka} is for Kafka, and no cluster is named. Name it by --kafka HOST:PORT, or by {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} in the configuration.");
     }
 

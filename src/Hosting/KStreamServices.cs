@@ -33,6 +33,7 @@ public static class KStreamServices
             provider.GetRequiredService<Broker>(),
             WithSnapshots(provider, Options(provider)),
             Options(provider).Http,
+            Options(provider).StatefulSet,
             provider.GetRequiredService<ILoggerFactory>(),
             provider.GetRequiredService<IHostApplicationLifetime>()));
 
@@ -50,7 +51,7 @@ public static class KStreamServices
         }
     }
 
-    private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, IPEndPoint? http, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService
+    private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, IPEndPoint? http, string? statefulSet, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService
     {
         protected override async Task ExecuteAsync(CancellationToken stoppingToken)
         {
@@ -61,7 +62,7 @@ public static class KStreamServices
                     EmbeddedTopics.Make(flow, embedded, options);
                 }
 
-                using StreamEngine engine = new(flow, broker, options, logging);
+                using StreamEngine engine = new(flow, broker, options, logging) { AsksToLeave = ScaleIn.Question(statefulSet, options, logging) };
                 using HostTelemetry telemetry = new(options.AppId ?? flow.Id, options, hasPage: http is not null, exports: false);
                 await using StatusServer? server = http is null
                     ? null

@@ -98,6 +98,19 @@ public sealed class HostProcessTests : IDisposable
         CheckTable();
     }
 
+    [Fact]
+    public async Task AHostThatIsAskedToEndAsksWhetherItsPodComesBack()
+    {
+        SkipOnWindows();
+        using HostProcess host = HostProcess.Start(
+            _folder.Path, "run flights --speed 500", ("KStreamSharp__InstanceId", "laptop"), ("KStreamSharp__Kubernetes__StatefulSet", "flights"));
+        await host.LineAsync(" UTC ");
+        Assert.Equal("", host.Errors);
+        host.Terminate();
+        Assert.Equal(0, await host.ExitAsync());
+        Assert.EndsWith("so it stays a member until its session times out: the id of a pod of it is flights-N.", Assert.Single(host.Errors.TrimEnd().Split('\n')), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("run nothing", "There is no flow 'nothing'. There are: flights, copy, count, rekey-count.")]
     [InlineData("run flights --data nothing.csv", "There is no data file 'nothing.csv'.")]

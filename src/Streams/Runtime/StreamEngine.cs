@@ -116,6 +116,13 @@ public sealed class StreamEngine : IDisposable
     /// </summary>
     public bool LeavesGroup { get; set; }
 
+    /// <summary>
+    /// For hosts: asked once, when an orderly end begins, whether the instance leaves its group even where <see cref="LeavesGroup"/>
+    /// says no. The last commits and snapshots go on meanwhile; only then is the answer waited for, so it must come in time.
+    /// It must not fail. Null: nobody is asked.
+    /// </summary>
+    internal Func<Task<bool>>? AsksToLeave { get; init; }
+
     /// <summary>For tests: called at each numbered step.</summary>
     internal Action<string>? Reached { get; init; }
 
@@ -170,6 +177,7 @@ public sealed class StreamEngine : IDisposable
         }
 
         Volatile.Write(ref instance.Parts.EndingSince, _time.GetTimestamp());
+        Task<bool>? leaves = LeavesGroup || instance.IsDone || _fault is not null ? null : AsksToLeave?.Invoke();
         while (!Array.TrueForAll(restorers, restorer => restorer.Join(MembershipTurn)))
         {
             // Each call of a takeover has its own time-out; to close a store under it would end the process.
@@ -189,7 +197,12 @@ public sealed class StreamEngine : IDisposable
 
         _workersGone.Set();
         snapshotter?.Join(JoinPatience);
-        if (LeavesGroup || instance.IsDone)
+        while (leaves?.Wait(MembershipTurn) == false)
+        {
+            Tend(instance);
+        }
+
+        if (LeavesGroup || instance.IsDone || leaves?.Result == true)
         {
             instance.Membership.Leave();
         }

@@ -19,6 +19,12 @@ internal static partial class Log
     [LoggerMessage(103, LogLevel.Information, "Run {Run}: shard {Shard} is done.")]
     public static partial void ShardDone(ILogger logger, long run, int shard);
 
+    [LoggerMessage(104, LogLevel.Information, "Instance {Instance} leaves its group: StatefulSet {StatefulSet} has no such pod any more.")]
+    public static partial void NotComingBack(ILogger logger, string instance, string statefulSet);
+
+    [LoggerMessage(105, LogLevel.Warning, "Whether StatefulSet {StatefulSet} keeps instance {Instance} could not be asked, so it stays a member until its session times out: {Reason}.")]
+    public static partial void StaysUnasked(ILogger logger, string instance, string statefulSet, string reason);
+
     [LoggerMessage(200, LogLevel.Information, "Shards assigned: {Shards}.")]
     public static partial void Assigned(ILogger logger, string shards);
 

@@ -168,6 +168,21 @@ public abstract partial class BrokerContract
     }
 
     [Fact]
+    public void AStaticMemberThatLeavesIsNotWaitedFor()
+    {
+        string topic = NewTopic(4);
+        TimeSpan session = TimeSpan.FromMinutes(5);
+        Contestant stays = NewContestant("left", topic, "stays", session);
+        Contestant leaves = NewContestant("left", topic, "leaves", session);
+        TurnUntil(() => stays.Owned.Count == 2 && leaves.Owned.Count == 2, "the two share", stays, leaves);
+
+        leaves.Leave();
+
+        TurnUntil(() => stays.Owned.Count == 4, "the one that stays owns everything", stays);
+        Assert.Equal(1, Broker.CountMembers(stays.Group));
+    }
+
+    [Fact]
     public void TwoLiveMembersOfOneInstanceIdDoNotBothGoOn()
     {
         Assert.SkipUnless(HasStaticMembers, "Members are dynamic here.");
@@ -197,8 +212,8 @@ public abstract partial class BrokerContract
         Assert.Contains("same", error.Message, StringComparison.Ordinal);
     }
 
-    private Contestant NewContestant(string group, string topic, string? instance = null) =>
-        Made(new Contestant(Broker, Unique(group), topic, instance is null ? null : Unique(instance), _history));
+    private Contestant NewContestant(string group, string topic, string? instance = null, TimeSpan? session = null) =>
+        Made(new Contestant(Broker, Unique(group), topic, instance is null ? null : Unique(instance), _history, session ?? TimeSpan.FromSeconds(8)));
 
     /// <summary>Polls the members in turn, each partition owned by one at most, until the condition holds.</summary>
     private void TurnUntil(Func<bool> condition, string what, params Contestant[] members) => Eventually(
@@ -243,7 +258,7 @@ public abstract partial class BrokerContract
         private readonly SortedSet<int> _owned = [];
         private bool _ended;
 
-        public Contestant(Broker broker, string group, string topic, string? instance, ConcurrentQueue<(Contestant Member, string What, int Partition)> history)
+        public Contestant(Broker broker, string group, string topic, string? instance, ConcurrentQueue<(Contestant Member, string What, int Partition)> history, TimeSpan session)
         {
             Group = group;
             _history = history;
@@ -252,7 +267,7 @@ public abstract partial class BrokerContract
                 Group = group,
                 Topic = topic,
                 InstanceId = instance,
-                SessionTimeout = TimeSpan.FromSeconds(8),
+                SessionTimeout = session,
                 RevocationBudget = TimeSpan.FromSeconds(3),
                 Voided = Void,
             });

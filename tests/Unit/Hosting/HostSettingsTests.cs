@@ -174,6 +174,18 @@ public class HostSettingsTests
         Assert.StartsWith("The configuration has no setting KStreamSharp:Kafka:Servers. There are: ", error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("flights", "flights")]
+    [InlineData("", null)]
+    public void TheStatefulSetComesFromTheConfiguration(string text, string? name) => Assert.Equal(name, ReadAll([], ("Kubernetes:StatefulSet", text)).StatefulSet);
+
+    [Fact]
+    public void AnUnknownNameUnderKubernetesIsRefused()
+    {
+        UsageException error = Assert.Throws<UsageException>(() => ReadAll([], ("Kubernetes:Set", "flights")));
+        Assert.StartsWith("The configuration has no setting KStreamSharp:Kubernetes:Set. There are: ", error.Message, StringComparison.Ordinal);
+    }
+
     private static StreamOptions Read(string[] args, params (string Key, string Value)[] configured) => ReadAll(args, configured).Stream;
 
     private static HostOptions ReadAll(string[] args, params (string Key, string Value)[] configured)

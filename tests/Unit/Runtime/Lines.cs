@@ -2,12 +2,24 @@ using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Tests.Runtime;
 
-/// <summary>The lines that were logged.</summary>
-internal sealed class Lines : ILoggerFactory, ILogger
+/// <summary>The lines that were logged, each with its level and id.</summary>
+internal sealed class Lines : ILoggerFactory, ILoggerProvider, ILogger
 {
+    private readonly Lock _gate = new();
     private readonly List<string> _lines = [];
 
-    public bool Any(string part) => _lines.Exists(line => line.Contains(part, StringComparison.Ordinal));
+    public IReadOnlyList<string> All
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _lines];
+            }
+        }
+    }
+
+    public bool Any(string part) => All.Any(line => line.Contains(part, StringComparison.Ordinal));
 
     public void AddProvider(ILoggerProvider provider)
     {
@@ -24,6 +36,11 @@ internal sealed class Lines : ILoggerFactory, ILogger
 
     public bool IsEnabled(LogLevel logLevel) => true;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-        _lines.Add(formatter(state, exception));
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        lock (_gate)
+        {
+            _lines.Add($"{logLevel} {eventId.Id}: {formatter(state, exception)}");
+        }
+    }
 }

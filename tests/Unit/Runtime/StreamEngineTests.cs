@@ -72,6 +72,61 @@ public sealed class StreamEngineTests : IDisposable
         AssertExact();
     }
 
+    /// <summary>The answer comes after the last commit, and the session would last for longer than the test.</summary>
+    [Theory]
+    [InlineData(true, 0)]
+    [InlineData(false, 1)]
+    public async Task AnInstanceThatIsStoppedWaitsForTheAnswerWhetherItLeavesBesideItsLastCommits(bool leaves, int members)
+    {
+        using Lines log = new();
+        using CancellationTokenSource stop = new();
+        TaskCompletionSource<bool> answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        using StreamEngine engine = new(CountFlow(), _broker, Options("pod") with { SessionTimeout = TimeSpan.FromMinutes(10) }, log)
+        {
+            AsksToLeave = () =>
+            {
+                asked.SetResult();
+                return answer.Task;
+            },
+        };
+        Task running = engine.RunAsync(stop.Token);
+        Push(100);
+        await AllCounted(running);
+        Assert.False(asked.Task.IsCompleted);
+
+        await stop.CancelAsync();
+        await asked.Task.WaitAsync(Patience, TestContext.Current.CancellationToken);
+        await Eventually(() => Enumerable.Range(0, 4).All(shard => log.Any($"Shard {shard} given up")), running);
+        Assert.False(running.IsCompleted);
+        answer.SetResult(leaves);
+        await running.WaitAsync(Patience, TestContext.Current.CancellationToken);
+
+        Assert.Equal(members, _broker.CountMembers("engine-count"));
+    }
+
+    [Fact]
+    public async Task NobodyIsAskedWhetherAnInstanceLeavesThatFailsOrIsDone()
+    {
+        int asked = 0;
+        Task<bool> Ask()
+        {
+            asked++;
+            return Task.FromResult(true);
+        }
+
+        Push(10);
+        using StreamEngine done = new(CountFlow(), _broker, Options("done") with { UntilEnd = true }) { AsksToLeave = Ask };
+        await done.RunAsync(TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Dataflow flow = new("failing");
+        flow.Input("orders", Orders).MapValue("fail", int? (_) => throw new InvalidDataException("no orders")).Output("out", Counts);
+        using StreamEngine failing = new(flow, _broker, Options("failing")) { AsksToLeave = Ask };
+        await Assert.ThrowsAsync<StreamException>(() => failing.RunAsync(TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken));
+
+        Assert.Equal(0, asked);
+        Assert.Equal((0, 1), (_broker.CountMembers("engine-count"), _broker.CountMembers("failing")));
+    }
+
     [Fact]
     public async Task AFiniteRunEndsOnEveryEngineWhenAllIsDone()
     {
