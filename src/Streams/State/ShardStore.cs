@@ -58,7 +58,9 @@ internal sealed class ShardStore : IDisposable
     /// <summary>Opens the folder, or makes it.</summary>
     /// <exception cref="StreamException">RocksDB cannot open it.</exception>
     /// <exception cref="ShardDamagedException">A file of it is missing or damaged.</exception>
-    public static ShardStore Open(string folder, StateLimits limits)
+    public static ShardStore Open(string folder, StateLimits limits) => Open(folder, limits, readsAll: false);
+
+    private static ShardStore Open(string folder, StateLimits limits, bool readsAll)
     {
         Directory.CreateDirectory(folder);
         if (ShardDamage.ReadMark(folder) is { } damage)
@@ -82,11 +84,11 @@ internal sealed class ShardStore : IDisposable
         native.rocksdb_options_set_avoid_flush_during_shutdown(options.Handle, 1);
         native.rocksdb_options_set_write_buffer_manager(options.Handle, limits.WriteBufferManager);
 
+        // Tables know each other again: what the cache has of another copy would be taken for what is in this one.
         BlockBasedTableOptions table = new BlockBasedTableOptions()
-            .SetBlockCache(limits.BlockCache)
             .SetFilterPolicy(BloomFilterPolicy.Create(10, false))
-            .SetCacheIndexAndFilterBlocks(true)
             .SetFormatVersion(5);
+        table = readsAll ? table.SetNoBlockCache(true) : table.SetBlockCache(limits.BlockCache).SetCacheIndexAndFilterBlocks(true);
         ColumnFamilyOptions familyOptions = new ColumnFamilyOptions()
             .SetBlockBasedTableFactory(table)
             .SetWriteBufferSize(16 << 20)
@@ -120,7 +122,7 @@ internal sealed class ShardStore : IDisposable
     /// <exception cref="ShardDamagedException">A file is missing or damaged.</exception>
     public static StoredMarker CheckSnapshot(string folder, string identity, long position, StateLimits limits)
     {
-        ShardStore store = Open(folder, limits);
+        ShardStore store = Open(folder, limits, readsAll: true);
         try
         {
             string? found = store.ReadIdentity();

@@ -197,6 +197,29 @@ public sealed class ShardStoreTests : IDisposable
         Assert.Contains(_folder, error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void ASnapshotIsCheckedOnTheDiskWhateverIsInMemoryOfItsFiles()
+    {
+        string copy = Path.Combine(_folder, "copy");
+        using ShardStore store = ShardStore.Open(Path.Combine(_folder, "original"), _limits);
+        store.WriteIdentity("1|app|0|id");
+        Write(store, 7, "v7");
+        store.Checkpoint(copy);
+        Assert.Equal("v7", Text(store.Get("step", "k"u8)));
+        Assert.Equal(7, ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits).ChangelogPosition);
+        Assert.Single(AllHints(store));
+
+        foreach (string table in Directory.GetFiles(copy, "*.sst"))
+        {
+            byte[] content = File.ReadAllBytes(table);
+            content[10] ^= 1;
+            File.Delete(table);
+            File.WriteAllBytes(table, content);
+        }
+
+        Assert.Throws<ShardDamagedException>(() => ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits));
+    }
+
     private static void Write(ShardStore store, long position, string value)
     {
         using StoreBatch batch = store.NewBatch();
