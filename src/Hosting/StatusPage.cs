@@ -27,11 +27,13 @@ internal static class StatusPage
             restoredRecords = status.RecordsRestored,
             snapshots = new { published = status.SnapshotsPublished, failures = status.SnapshotFailures, restored = status.SnapshotsRestored, refused = status.SnapshotsRefused },
             shardsOfAll = status.ShardCount,
-            shards = status.Shards.Select(Shard),
+            shards = Shards(status),
             workers = status.Workers.Select(worker => new { worker = worker.Worker, lastTurn = worker.LastTurn, inTurnSeconds = worker.InTurn.TotalSeconds }),
             lastMembershipTurn = status.LastMembershipTurn,
         };
     }
+
+    public static IEnumerable<object> Shards(EngineStatus status) => status.Shards.Select(shard => Shard(status.InstanceId, shard));
 
     public static string Html(RunHealth run)
     {
@@ -78,9 +80,10 @@ internal static class StatusPage
         return page.Append("</table>\n<p><a href=\"/status\">status</a> <a href=\"/metrics\">metrics</a></p>\n</body>\n</html>\n").ToString();
     }
 
-    private static object Shard(ShardStatus shard) => new
+    private static object Shard(string owner, ShardStatus shard) => new
     {
         shard = shard.Shard,
+        owner,
         state = Word(shard.State),
         lag = shard.Lag,
         restore = shard.Restore is not { } restore ? null : new

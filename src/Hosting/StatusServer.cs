@@ -60,11 +60,11 @@ internal sealed class StatusServer : IAsyncDisposable
         switch (context.Request.Path.Value)
         {
             case "/health/live":
-                return HealthAsync(context, "live", run.WhyNotLive());
+                return HealthAsync(context, run, "live", run.WhyNotLive());
             case "/health/startup":
-                return HealthAsync(context, "started", run.WhyNotStarted());
+                return HealthAsync(context, run, "started", run.WhyNotStarted());
             case "/health/ready":
-                return HealthAsync(context, "ready", run.WhyNotReady());
+                return HealthAsync(context, run, "ready", run.WhyNotReady());
             case "/status":
                 return JsonAsync(context, StatusPage.Json(run));
             case "/":
@@ -76,10 +76,10 @@ internal sealed class StatusServer : IAsyncDisposable
         }
     }
 
-    private static Task HealthAsync(HttpContext context, string word, IReadOnlyList<string> reasons)
+    private static Task HealthAsync(HttpContext context, RunHealth run, string word, IReadOnlyList<string> reasons)
     {
         context.Response.StatusCode = reasons.Count == 0 ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
-        return JsonAsync(context, new { status = reasons.Count == 0 ? word : $"not {word}", reasons });
+        return JsonAsync(context, new { status = reasons.Count == 0 ? word : $"not {word}", reasons, shards = StatusPage.Shards(run.Status) });
     }
 
     private static Task JsonAsync(HttpContext context, object body)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using Confluent.Kafka;
@@ -19,8 +20,9 @@ internal sealed record Step(string What, TimeSpan? Ready = null, Counts? Counts 
 /// The chart on a cluster: the flow `count` under a steady load while its pods are scaled, killed, updated and robbed of a
 /// volume, then the service of examples/orders by the same chart.
 /// </summary>
-internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
+internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, SlowStore? store)
 {
+    public const string Bucket = "snapshots";
     private const int Partitions = 6;
     private const string Input = "numbers";
     private const string Output = "count-output";
@@ -28,7 +30,18 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
     private const string Set = $"{Release}-kstreamsharp";
     private const string OwnRelease = "own";
 
+    /// <summary>So slow that the restore of a small shard takes seconds.</summary>
+    private const int SlowBytesPerSecond = 4000;
+
+    /// <summary>How often a pod is looked at while it restores.</summary>
+    private const int SlowLooks = 5;
+
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
+
+    /// <summary>Less than the session time-out, after which the group would move what a silent member has.</summary>
+    private static readonly TimeSpan AtOnce = TimeSpan.FromSeconds(20);
+
+    private readonly Pods _pods = new(cluster);
 
     private readonly string _chart = Path.Combine(root, "helm/kstreamsharp");
     private readonly string _values = Path.Combine(root, "tests/Kubernetes/values");
@@ -142,17 +155,24 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
             await NoteAsync($"replicas {before} to {replicas}, under load", await cluster.ReadyAsync(Set, replicas, Limit));
         }
 
+        TimeSpan moved = await AllGoOnAsync();
+        Require(moved < AtOnce, $"All shards went on only {moved.TotalSeconds:0} s after the scaled-in pod was gone: it has not left the group.");
+        steps.Add(new("every shard goes on after the scale-in", moved));
+        await RestartAsync();
         await cluster.KubectlAsync("delete", "pod", $"{Set}-1", "--grace-period=0", "--force");
         await NoteAsync("a pod is killed without grace", await cluster.ReadyAsync(Set, _replicas, Limit));
 
         _image = "0.1.0-next";
         await InstallAsync("upgrade");
         await NoteAsync("another image, pod by pod", await cluster.ReadyAsync(Set, _replicas, Limit));
+        long restored = 0;
+        for (int pod = 0; pod < _replicas; pod++)
+        {
+            restored += await _pods.RestoredAsync($"{Set}-{pod}");
+        }
 
-        await cluster.KubectlAsync("delete", "pvc", $"state-{Set}-1", "--wait=false");
-        await cluster.KubectlAsync("delete", "pod", $"{Set}-1");
-        await NoteAsync("a pod's volume is deleted", await cluster.ReadyAsync(Set, _replicas, Limit));
-
+        Require(restored == 0, $"After the update the pods restored {restored} records, though they ended in order and kept their volumes.");
+        await LoseVolumeAsync();
         await cluster.HelmAsync("test", Release, "--timeout", "60s");
         steps.Add(new("helm test"));
         load.Stop(TimeSpan.FromSeconds(60));
@@ -164,6 +184,58 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
 
         steps.Add(new("the load ends, everything is processed", Counts: end));
         await UninstallAsync(Release);
+    }
+
+    /// <summary>SIGTERM under load: the process ends well, comes back to what it had, and the other pod gets nothing of it.</summary>
+    private async Task RestartAsync()
+    {
+        int movesBefore = await _pods.MovesAsync($"{Set}-0");
+        int code = await _pods.EndAsync($"{Set}-1");
+        await NoteAsync($"a pod restarts (SIGTERM, exit {code})", await cluster.ReadyAsync(Set, _replicas, Limit));
+        Require(code == 0, $"The process ended with {code} at SIGTERM.");
+        long restored = await _pods.RestoredAsync($"{Set}-1");
+        Require(restored == 0, $"After an orderly end {restored} records were restored.");
+        int moves = await _pods.MovesAsync($"{Set}-0") - movesBefore;
+        Require(moves == 0, $"While a pod restarted, shards moved {moves} times.");
+    }
+
+    private async Task LoseVolumeAsync()
+    {
+        await cluster.KubectlAsync("delete", "pvc", $"state-{Set}-1", "--wait=false");
+        if (store is not null)
+        {
+            store.BytesPerSecond = SlowBytesPerSecond;
+        }
+
+        await cluster.KubectlAsync("delete", "pod", $"{Set}-1");
+        if (store is not null)
+        {
+            (int looks, int restarts) = await _pods.UntilReadyAsync($"{Set}-1", SlowLooks, () => store.BytesPerSecond = int.MaxValue);
+            Require(looks >= SlowLooks, $"It was seen restoring only {looks} times.");
+            Require(restarts == 0, $"Its container was started again {restarts} times while it restored.");
+            steps.Add(new($"slow restore: alive and not ready, {looks} looks of {looks}"));
+        }
+
+        await NoteAsync("a pod's volume is deleted", await cluster.ReadyAsync(Set, _replicas, Limit));
+    }
+
+    private static void Require(bool holds, string not)
+    {
+        if (!holds)
+        {
+            throw new InvalidOperationException(not);
+        }
+    }
+
+    /// <summary>Until every partition has got further than it is now.</summary>
+    private async Task<TimeSpan> AllGoOnAsync()
+    {
+        long began = Stopwatch.GetTimestamp();
+        long[] from = Positions();
+        await cluster.WaitAsync("every partition goes on", Limit, () => Task.FromResult(Positions().Zip(from).All(pair => pair.First > pair.Second)));
+        return Stopwatch.GetElapsedTime(began);
+
+        long[] Positions() => Topics.Positions(_kafka, "count", [.. Enumerable.Range(0, Partitions).Select(partition => new Confluent.Kafka.TopicPartition(Input, partition))]);
     }
 
     /// <summary>Some records more than there were.</summary>
@@ -188,9 +260,22 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps)
 
     private Counts Look() => Counts.Look(_kafka, "count", Input, Output, Partitions);
 
-    private async Task InstallAsync(string command) => await cluster.HelmAsync(
-        [command, Release, _chart, .. Values(
-            $"image.tag={_image}", "flow=count", "args={--input,numbers,--log-level,information}", $"replicas={_replicas}", $"config.Shards={Partitions}")]);
+    private async Task InstallAsync(string command)
+    {
+        string[] values =
+        [
+            $"image.tag={_image}", "flow=count", "args={--input,numbers,--log-level,information}", $"replicas={_replicas}", $"config.Shards={Partitions}", .. await SnapshotsAsync(),
+        ];
+        await cluster.HelmAsync([command, Release, _chart, .. Values(values)]);
+    }
+
+    private async Task<string[]> SnapshotsAsync() => store is null ? [] :
+    [
+        $"config.Snapshots.Store=s3://{Bucket}/counts?endpoint=http://{await cluster.NodeAsync()}:{store.Port}",
+        "config.Snapshots.Interval=10s",
+        $"secrets.values.AWS_ACCESS_KEY_ID={SlowStore.AccessKey}",
+        $"secrets.values.AWS_SECRET_ACCESS_KEY={SlowStore.SecretKey}",
+    ];
 
     /// <summary>Values as --set takes them, with those that every release has.</summary>
     private string[] Values(params string[] values)

@@ -26,6 +26,9 @@ internal sealed partial class Cluster : IAsyncDisposable
     /// <summary>The volumes' class; null for the cluster's default.</summary>
     public string? StorageClass => _script is null ? null : "local-test";
 
+    /// <summary>Its node is this machine.</summary>
+    public bool IsHere => _script is not null;
+
     public static async Task<Cluster> UpAsync(string root, string work)
     {
         string script = Path.GetFullPath(Path.Combine(root, "../shared/k8s/cluster"));

@@ -14,9 +14,15 @@ string? failure = null;
 try
 {
     await using Cluster cluster = await Cluster.UpAsync(root, work);
+    await using SlowStore? store = cluster.IsHere ? await SlowStore.StartAsync(ChartTest.Bucket) : null;
+    if (store is null)
+    {
+        Console.WriteLine("Without snapshots: they need a cluster that reaches this machine, and versitygw on the PATH or named by KSTREAM_VERSITYGW.");
+    }
+
     try
     {
-        await new ChartTest(cluster, root, steps).RunAsync();
+        await new ChartTest(cluster, root, steps, store).RunAsync();
     }
     catch (Exception error)
     {

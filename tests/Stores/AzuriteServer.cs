@@ -15,7 +15,7 @@ public sealed class AzuriteServer : IAsyncLifetime
     public static string Container => "snapshots";
 
     /// <summary>How to reach the account; skips or fails the test when there is none.</summary>
-    public string ConnectionString => StoreServer.Require(
+    public string ConnectionString => Requirement.Of(
         _connectionString,
         "No Azure Blob: KSTREAM_AZURITE names no program, and azurite-blob is not on the PATH. Run 'npm install -g azurite', or set KSTREAM_AZURE_BLOB to a connection string.");
 

@@ -15,7 +15,7 @@ public sealed class S3OverTlsTests : IAsyncLifetime
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    private S3SnapshotStore Store => StoreServer.Require(_store, "No S3 with TLS: KSTREAM_VERSITYGW names no program, and versitygw is not on the PATH.");
+    private S3SnapshotStore Store => Requirement.Of(_store, "No S3 with TLS: KSTREAM_VERSITYGW names no program, and versitygw is not on the PATH.");
 
     public async ValueTask InitializeAsync()
     {

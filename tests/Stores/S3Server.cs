@@ -14,7 +14,7 @@ public sealed class S3Server : IAsyncLifetime
     private S3SnapshotStoreOptions? _options;
 
     /// <summary>How to reach the bucket; skips or fails the test when there is none.</summary>
-    public S3SnapshotStoreOptions Options => StoreServer.Require(
+    public S3SnapshotStoreOptions Options => Requirement.Of(
         _options,
         "No S3: KSTREAM_VERSITYGW names no program, and versitygw is not on the PATH. Get it from https://github.com/versity/versitygw/releases, or set KSTREAM_S3=http://ACCESS-KEY:SECRET-KEY@HOST:PORT/BUCKET.");
 

@@ -1,13 +1,11 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
-using Xunit;
 
 namespace KStreamSharp.Tests;
 
 /// <summary>
-/// A server of a test run, on a port and in a folder of its own: a program that a variable names or that is on the PATH. Where
-/// there is none, tests are skipped, or fail when <c>KSTREAM_REQUIRE_STORES</c> is 1.
+/// A server of a test run, on a port and in a folder of its own: a program that a variable names or that is on the PATH.
 /// </summary>
 internal sealed class StoreServer : IAsyncDisposable
 {
@@ -30,19 +28,6 @@ internal sealed class StoreServer : IAsyncDisposable
         Environment.GetEnvironmentVariable(variable) is { Length: > 0 } given
             ? given
             : (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Select(folder => Path.Combine(folder, program)).FirstOrDefault(File.Exists);
-
-    /// <summary>What tests ask a fixture for; skips or fails the test when there is none.</summary>
-    public static T Require<T>(T? made, string why)
-        where T : class
-    {
-        if (made is null)
-        {
-            Assert.SkipWhen(Environment.GetEnvironmentVariable("KSTREAM_REQUIRE_STORES") != "1", why);
-            Assert.Fail(why);
-        }
-
-        return made;
-    }
 
     /// <summary>Starts a program and waits until its port takes connections. It ends with this process, however that ends.</summary>
     /// <param name="program">The program; a file that ends with <c>.js</c> is run by Node.js.</param>

@@ -147,6 +147,7 @@ public sealed class StatusServerTests : IDisposable
             Assert.NotEmpty(reasons);
         }
 
+        Assert.All(body.GetProperty("shards").EnumerateArray(), shard => Assert.Equal("one", shard.GetProperty("owner").GetString()));
         return (answer.StatusCode, body.GetProperty("status").GetString());
     }
 
