@@ -51,6 +51,7 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, 
 
     public async Task RunAsync()
     {
+        await cluster.LetPodsAskAsync();
         await CheckChartAsync();
         await BuildImagesAsync();
         await StartKafkaAsync();

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using System.Text.RegularExpressions;
 
 namespace KStreamSharp.Tests.Kubernetes;
@@ -14,6 +16,7 @@ internal sealed partial class Cluster : IAsyncDisposable
     private readonly string[] _imageCommand;
     private readonly string _kubectl;
     private readonly string _helm;
+    private Relay? _apiServer;
 
     private Cluster(string? script, string[] imageCommand, string kubectl, string helm)
     {
@@ -97,8 +100,28 @@ internal sealed partial class Cluster : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Pods ask the API server at the endpoint that it tells of itself. A server of this machine may listen at another of its
+    /// addresses alone.
+    /// </summary>
+    public async Task LetPodsAskAsync()
+    {
+        string[] endpoint = (await KubectlAsync("get", "endpointslice", "kubernetes", "-o", "jsonpath={.endpoints[0].addresses[0]} {.ports[0].port}")).Trim().Split(' ');
+        IPEndPoint told = new(IPAddress.Parse(endpoint[0]), int.Parse(endpoint[1], CultureInfo.InvariantCulture));
+        try
+        {
+            using TcpClient client = new();
+            await client.ConnectAsync(told);
+        }
+        catch (SocketException) when (IsHere)
+        {
+            _apiServer = new Relay(told, told.Port);
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
+        _apiServer?.Dispose();
         if (_script is not null)
         {
             await Shell.RunAsync(_script, "down");

@@ -17,6 +17,17 @@ public class SimulationTests
         Assert.True(report.Breach is null, $"{report.Breach}\n{string.Join("\n", report.Events)}");
     }
 
+    /// <summary>Seeds that have found something.</summary>
+    /// <param name="seed">1194: a snapshot's check passed over blocks that were shadowed, or in the cache.</param>
+    /// <param name="guarantee">What it was found with.</param>
+    [Theory]
+    [InlineData(1194, Guarantee.AtLeastOnce)]
+    public void WhatWasFoundDoesNotComeBack(int seed, Guarantee guarantee)
+    {
+        SimulationReport report = RandomSimulation.Of(seed, guarantee, shrinkRuns: 0).Run(seed);
+        Assert.True(report.Breach is null, report.Breach);
+    }
+
     /// <summary>The same seed does no harm to the right engine: what is found is the wrong step.</summary>
     [Theory]
     [InlineData("a", 51)]

@@ -220,6 +220,39 @@ public sealed class ShardStoreTests : IDisposable
         Assert.Throws<ShardDamagedException>(() => ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits));
     }
 
+    /// <summary>Of the simulation, seed 1194: a compaction came upon a block that no read had needed.</summary>
+    [Fact]
+    public void ASnapshotIsCheckedAlsoWhereALaterFileOrADeletionHidesWhatIsThere()
+    {
+        string copy = Path.Combine(_folder, "copy");
+        using (ShardStore store = ShardStore.Open(Path.Combine(_folder, "original"), _limits))
+        {
+            store.WriteIdentity("1|app|0|id");
+            Write(store, 7, "v7");
+            store.Flush();
+            store.WriteIdentity("1|app|0|id");
+            Write(store, 8, "v8");
+            store.Checkpoint(copy);
+        }
+
+        string[] tables = [.. Directory.GetFiles(copy, "*.sst").Order(StringComparer.Ordinal)];
+        Assert.Equal(8, tables.Length);
+        foreach (string table in tables)
+        {
+            byte[] content = File.ReadAllBytes(table);
+            byte[] damaged = [.. content];
+            damaged[10] ^= 1;
+            File.Delete(table);
+            File.WriteAllBytes(table, damaged);
+            Assert.Throws<ShardDamagedException>(() => ShardStore.CheckSnapshot(copy, "1|app|0|id", 8, _limits));
+
+            // A folder that was found damaged says so.
+            File.WriteAllBytes(table, content);
+            File.Delete(Path.Combine(copy, "damaged"));
+            ShardStore.CheckSnapshot(copy, "1|app|0|id", 8, _limits);
+        }
+    }
+
     private static void Write(ShardStore store, long position, string value)
     {
         using StoreBatch batch = store.NewBatch();
