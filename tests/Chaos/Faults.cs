@@ -322,22 +322,28 @@ internal sealed class Faults(World world)
     private async Task<bool> DeleteBelowAsync(Application app, long[] positions)
     {
         await CleanupAsync(app.Changelog, "compact,delete");
-        List<DeleteRecordsResult> starts = [];
-        for (long began = Stopwatch.GetTimestamp(); starts.Count == 0;)
+        try
         {
-            try
+            for (long began = Stopwatch.GetTimestamp(); ;)
             {
-                starts = await world.Admin.DeleteRecordsAsync(positions.Select((position, shard) => new TopicPartitionOffset(app.Changelog, shard, position)));
-            }
-            catch (KafkaException) when (Stopwatch.GetElapsedTime(began) < CalmLimit)
-            {
-                // A fault of a broker before this one: its partitions have no leader yet, or not all of their replicas.
-                await Task.Delay(TimeSpan.FromSeconds(1), world.Stop);
+                try
+                {
+                    // A client of its own each time: one that knows a leader goes on asking it when another leads.
+                    using IAdminClient admin = Clients.Admin(world.Address);
+                    List<DeleteRecordsResult> starts = await admin.DeleteRecordsAsync(positions.Select((position, shard) => new TopicPartitionOffset(app.Changelog, shard, position)));
+                    return starts.All(start => start.Offset == positions[start.Partition.Value]);
+                }
+                catch (KafkaException) when (Stopwatch.GetElapsedTime(began) < CalmLimit)
+                {
+                    // A fault of a broker before this one: its partitions have no leader yet, or not all of their replicas.
+                    await Task.Delay(TimeSpan.FromSeconds(1), world.Stop);
+                }
             }
         }
-
-        await CleanupAsync(app.Changelog, "compact");
-        return starts.All(start => start.Offset == positions[start.Partition.Value]);
+        finally
+        {
+            await CleanupAsync(app.Changelog, "compact");
+        }
     }
 
     private static void StartAll(Application app)

@@ -31,7 +31,7 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, 
     private const string OwnRelease = "own";
 
     /// <summary>So slow that the restore of a small shard takes seconds.</summary>
-    private const int SlowBytesPerSecond = 4000;
+    private const int SlowBytesPerSecond = 1000;
 
     /// <summary>How often a pod is looked at while it restores.</summary>
     private const int SlowLooks = 5;

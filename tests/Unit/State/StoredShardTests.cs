@@ -47,13 +47,15 @@ public sealed class StoredShardTests : IDisposable
         Write(store, 1, "a");
         store.Flush();
         Write(store, 2, "b");
-        string[] before = Fingerprint();
+
+        // The writer's own log goes on by threads of RocksDB's.
+        string[] before = Fingerprint(without: "LOG");
 
         using (StoredShard stored = StoredShard.Open(_folder))
         {
             Assert.Equal(["a=1"], Texts(stored));
             Assert.Equal(1, stored.Marker!.ChangelogPosition);
-            Assert.Equal(before, Fingerprint());
+            Assert.Equal(before, Fingerprint(without: "LOG"));
 
             // Files that the writer replaces meanwhile can still be read.
             for (int position = 3; position < 12; position++)
@@ -142,9 +144,9 @@ public sealed class StoredShardTests : IDisposable
 
     private static string? Text(byte[]? bytes) => bytes is null ? null : Encoding.UTF8.GetString(bytes);
 
-    private string[] Fingerprint() =>
+    private string[] Fingerprint(string? without = null) =>
     [
-        .. Directory.GetFiles(_folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)
+        .. Directory.GetFiles(_folder, "*", SearchOption.AllDirectories).Where(file => Path.GetFileName(file) != without).Order(StringComparer.Ordinal)
             .Select(file => $"{file} {File.GetLastWriteTimeUtc(file):O} {Convert.ToHexString(SHA256.HashData(ReadShared(file)))}"),
     ];
 
