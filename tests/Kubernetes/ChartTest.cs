@@ -77,10 +77,7 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, 
         foreach ((string values, string reason) in Refused)
         {
             (int code, string _, string errors) = await cluster.TryHelmAsync(["template", "wrong", _chart, "--kube-version", "1.33.0", .. values.Split(' ').SelectMany(value => (string[])["--set", value])]);
-            if (code == 0 || !errors.Contains(reason, StringComparison.Ordinal))
-            {
-                throw new InvalidOperationException($"The chart does not refuse {values} with '{reason}': {errors}");
-            }
+            Require(code != 0 && errors.Contains(reason, StringComparison.Ordinal), $"The chart does not refuse {values} with '{reason}': {errors}");
         }
 
         steps.Add(new($"{Refused.Length} wrong values are refused"));
@@ -178,11 +175,7 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, 
         steps.Add(new("helm test"));
         load.Stop(TimeSpan.FromSeconds(60));
         Counts end = await Counts.AtEndAsync(_kafka, "count", Input, Output, Partitions, Limit);
-        if (end.Inputs != load.Written)
-        {
-            throw new InvalidOperationException($"{load.Written} records were written, the group has come to {end.Inputs}.");
-        }
-
+        Require(end.Inputs == load.Written, $"{load.Written} records were written, the group has come to {end.Inputs}.");
         steps.Add(new("the load ends, everything is processed", Counts: end));
         await UninstallAsync(Release);
     }
@@ -236,7 +229,7 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, 
         await cluster.WaitAsync("every partition goes on", Limit, () => Task.FromResult(Positions().Zip(from).All(pair => pair.First > pair.Second)));
         return Stopwatch.GetElapsedTime(began);
 
-        long[] Positions() => Topics.Positions(_kafka, "count", [.. Enumerable.Range(0, Partitions).Select(partition => new Confluent.Kafka.TopicPartition(Input, partition))]);
+        long[] Positions() => Counts.Positions(_kafka, "count", Input, Partitions);
     }
 
     /// <summary>Some records more than there were.</summary>

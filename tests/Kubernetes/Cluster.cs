@@ -16,7 +16,7 @@ internal sealed partial class Cluster : IAsyncDisposable
     private readonly string[] _imageCommand;
     private readonly string _kubectl;
     private readonly string _helm;
-    private Relay? _apiServer;
+    private TcpProxy? _apiServer;
 
     private Cluster(string? script, string[] imageCommand, string kubectl, string helm)
     {
@@ -115,7 +115,7 @@ internal sealed partial class Cluster : IAsyncDisposable
         }
         catch (SocketException) when (IsHere)
         {
-            _apiServer = new Relay(told, told.Port);
+            _apiServer = new TcpProxy("127.0.0.1", told.Port, at: told);
         }
     }
 

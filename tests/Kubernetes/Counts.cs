@@ -16,10 +16,8 @@ internal sealed record Counts(long Inputs, long Outputs, long Lost, long Doubled
 {
     public static Counts Look(string address, string app, string input, string output, int partitions)
     {
-        ClientPartition[] sources = [.. Enumerable.Range(0, partitions).Select(partition => new ClientPartition(input, partition))];
-
         // In this order: outputs are committed with the positions, so those of what was read before are there.
-        long[] positions = Topics.Positions(address, app, sources);
+        long[] positions = Positions(address, app, input, partitions);
         List<ConsumeResult<byte[], byte[]>> outputs = Read(address, output, partitions);
         List<ConsumeResult<byte[], byte[]>> inputs = Read(address, input, partitions);
         Dictionary<string, long> asked = [];
@@ -52,12 +50,11 @@ internal sealed record Counts(long Inputs, long Outputs, long Lost, long Doubled
     public static async Task<Counts> AtEndAsync(string address, string app, string input, string output, int partitions, TimeSpan limit)
     {
         long began = Stopwatch.GetTimestamp();
-        ClientPartition[] sources = [.. Enumerable.Range(0, partitions).Select(partition => new ClientPartition(input, partition))];
         using Topics topics = new(address);
         while (true)
         {
-            long[] positions = Topics.Positions(address, app, sources);
-            if (sources.Zip(positions).All(pair => topics.End(pair.First) == Math.Max(0, pair.Second)))
+            long[] positions = Positions(address, app, input, partitions);
+            if (Sources(input, partitions).Zip(positions).All(pair => topics.End(pair.First) == Math.Max(0, pair.Second)))
             {
                 return Look(address, app, input, output, partitions);
             }
@@ -70,6 +67,11 @@ internal sealed record Counts(long Inputs, long Outputs, long Lost, long Doubled
             await Task.Delay(500);
         }
     }
+
+    /// <summary>How far the group has come in each partition.</summary>
+    public static long[] Positions(string address, string app, string input, int partitions) => Topics.Positions(address, app, Sources(input, partitions));
+
+    private static ClientPartition[] Sources(string input, int partitions) => [.. Enumerable.Range(0, partitions).Select(partition => new ClientPartition(input, partition))];
 
     /// <summary>What there is now, while more is written: the end is seen between two records, so the fetch must not wait for the next one.</summary>
     private static List<ConsumeResult<byte[], byte[]>> Read(string address, string topic, int partitions)

@@ -9,20 +9,20 @@ internal sealed class SlowStore : IAsyncDisposable
     public const string SecretKey = "secret-of-the-test";
 
     private readonly StoreServer _server;
-    private readonly Relay _relay;
+    private readonly TcpProxy _proxy;
 
     private SlowStore(StoreServer server)
     {
         _server = server;
-        _relay = new Relay(new IPEndPoint(IPAddress.Any, 0), server.Port);
+        _proxy = new TcpProxy("127.0.0.1", server.Port, at: new IPEndPoint(IPAddress.Any, 0));
     }
 
-    public int Port => _relay.Port;
+    public int Port => _proxy.Port;
 
     /// <summary>What a connection hands out in a second.</summary>
     public int BytesPerSecond
     {
-        set => _relay.BytesPerSecond = value;
+        set => _proxy.BytesPerSecond = value;
     }
 
     /// <summary>Null where there is no such program.</summary>
@@ -42,7 +42,7 @@ internal sealed class SlowStore : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        _relay.Dispose();
+        _proxy.Dispose();
         await _server.DisposeAsync();
     }
 }

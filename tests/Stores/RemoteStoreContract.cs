@@ -19,14 +19,14 @@ public abstract class RemoteStoreContract : SnapshotStoreContract
     [Fact]
     public async Task AReadThatBreaksInTheMidstIsAFailure()
     {
-        using CutProxy proxy = new(Address.Host, Address.Port);
+        using TcpProxy proxy = new(Address.Host, Address.Port);
         await AReadFails(proxy, patience: TimeSpan.FromSeconds(60), proxy.Cut);
     }
 
     [Fact]
     public async Task AReadOfWhichNothingMoreComesIsAFailure()
     {
-        using CutProxy proxy = new(Address.Host, Address.Port);
+        using TcpProxy proxy = new(Address.Host, Address.Port);
         await AReadFails(proxy, patience: TimeSpan.FromSeconds(5), proxy.Freeze);
     }
 
@@ -36,7 +36,7 @@ public abstract class RemoteStoreContract : SnapshotStoreContract
         await Put("old", "old");
         foreach (string name in (string[])["old", "new"])
         {
-            using CutProxy proxy = new(Address.Host, Address.Port);
+            using TcpProxy proxy = new(Address.Host, Address.Port);
             using BrokenContent content = new(30_000_000, at: 20_000_000, proxy.Cut, ReadingThatIsSent);
             IOException error = await Assert.ThrowsAsync<IOException>(() => StoreAt(proxy.Port, TimeSpan.FromSeconds(60)).PutAsync(Name(name), content, Stop));
             Assert.Contains(Name(name), error.Message, StringComparison.Ordinal);
@@ -49,7 +49,7 @@ public abstract class RemoteStoreContract : SnapshotStoreContract
     [Fact]
     public async Task AServerThatIsSilentIsAFailure()
     {
-        using CutProxy proxy = new(Address.Host, Address.Port, frozen: true);
+        using TcpProxy proxy = new(Address.Host, Address.Port, frozen: true);
         ISnapshotStore store = StoreAt(proxy.Port, Short);
         foreach (Func<Task> call in (Func<Task>[])
             [
@@ -82,7 +82,7 @@ public abstract class RemoteStoreContract : SnapshotStoreContract
         Assert.Equal([new SnapshotObject(Name("object"), 9_000_000)], await Store.ListAsync(Name(""), Stop));
     }
 
-    private async Task AReadFails(CutProxy proxy, TimeSpan patience, Action act)
+    private async Task AReadFails(TcpProxy proxy, TimeSpan patience, Action act)
     {
         await Store.PutAsync(Name("object"), Bytes(40_000_000, seed: 1), Stop);
         await using Stream read = (await StoreAt(proxy.Port, patience).OpenAsync(Name("object"), Stop))!;

@@ -195,7 +195,7 @@ internal sealed class ShardStore : IDisposable
     {
         ReadOptions everything = new();
         Native.Instance.rocksdb_readoptions_set_ignore_range_deletions(everything.Handle, 1);
-        foreach (ColumnFamilyHandle family in (ColumnFamilyHandle[])[_meta, _timers, .. _steps.Values])
+        foreach (ColumnFamilyHandle family in Families)
         {
             using Iterator iterator = _db.NewIterator(family, everything);
             for (iterator.SeekToFirst(); iterator.Valid(); iterator.Next())
@@ -227,7 +227,7 @@ internal sealed class ShardStore : IDisposable
     /// <exception cref="StreamException">The disk is full or fails.</exception>
     public void Flush()
     {
-        IntPtr[] families = [_meta.Handle, _timers.Handle, .. _steps.Values.Select(family => family.Handle)];
+        IntPtr[] families = [.. Families.Select(family => family.Handle)];
         using FlushHandle options = new();
         try
         {
@@ -242,13 +242,13 @@ internal sealed class ShardStore : IDisposable
     /// <summary>A number that RocksDB tells of the column family of a step, of <see cref="TimersOfAll"/>, or of all families together (null); 0 where it knows none.</summary>
     public long Property(string name, string? step = null)
     {
-        ColumnFamilyHandle?[] families = step switch
+        IEnumerable<ColumnFamilyHandle> families = step switch
         {
-            null => [_meta, _timers, .. _steps.Values],
+            null => Families,
             TimersOfAll => [_timers],
-            _ => [_steps.GetValueOrDefault(step)],
+            _ => _steps.TryGetValue(step, out ColumnFamilyHandle? family) ? [family] : [],
         };
-        return families.Sum(family => family is not null && long.TryParse(_db.GetProperty(name, family), CultureInfo.InvariantCulture, out long value) ? value : 0);
+        return families.Sum(family => long.TryParse(_db.GetProperty(name, family), CultureInfo.InvariantCulture, out long value) ? value : 0);
     }
 
     /// <summary>Closes as a crash would: what was not flushed is thrown away.</summary>
@@ -312,6 +312,8 @@ internal sealed class ShardStore : IDisposable
             Abandon();
         }
     }
+
+    private IEnumerable<ColumnFamilyHandle> Families => [_meta, _timers, .. _steps.Values];
 
     internal ColumnFamilyHandle TimerFamily => _timers;
 
