@@ -303,7 +303,7 @@ internal sealed class KafkaGroupMember : GroupMember
             _stage = _stage == Stage.Member && token.IsMember ? Stage.MustLeave : _stage;
         }
 
-        _floor = _stage is Stage.MustLeave or Stage.Leaves ? Math.Max(_floor, token.Generation) : _floor;
+        _floor = _stage == Stage.Member ? _floor : Math.Max(_floor, token.Generation);
         _held = token;
     }
 
