@@ -25,7 +25,7 @@ internal static class BrokerCalls
     /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
     public static TopicPartition[] Partitions(Broker broker, string topic)
     {
-        TopicDescription found = Ask(() => broker.DescribeTopic(topic)) ?? throw new StreamException(ExitCode.Broker, $"Topic '{topic}' does not exist. Create it first.");
+        TopicDescription found = Ask(() => broker.ExpectTopic(topic)) ?? throw new StreamException(ExitCode.Broker, $"Topic '{topic}' does not exist. Create it first.");
         return [.. Enumerable.Range(0, found.Partitions).Select(partition => new TopicPartition(topic, partition))];
     }
 

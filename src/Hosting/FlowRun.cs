@@ -54,7 +54,7 @@ public class FlowBroker
     /// <param name="fix">What the user is told to do when it is not.</param>
     /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
     public int RequireTopic(string topic, string fix) =>
-        PartitionCount(topic) ?? throw new StreamException(ExitCode.Broker, $"Topic '{topic}' does not exist. {fix}");
+        BrokerCalls.Ask(() => Broker.ExpectTopic(topic))?.Partitions ?? throw new StreamException(ExitCode.Broker, $"Topic '{topic}' does not exist. {fix}");
 
     /// <summary>
     /// Creates a topic that keeps every record until it is deleted, whatever its age: a flow over old data puts out old

@@ -21,6 +21,12 @@ public abstract class Broker
     /// <summary>Describes a topic, or answers null when there is none of that name.</summary>
     internal abstract TopicDescription? DescribeTopic(string topic);
 
+    /// <summary>
+    /// As <see cref="DescribeTopic"/>, for a topic whose absence is an error: a broker of several may not have heard yet of one
+    /// that was made a moment ago, so null is the answer only when it stays the answer for some seconds.
+    /// </summary>
+    internal virtual TopicDescription? ExpectTopic(string topic) => DescribeTopic(topic);
+
     /// <summary>Creates a topic. One that exists already is left as it is.</summary>
     /// <returns>What there is now: to ask for it again may meet a broker that has not heard of it yet.</returns>
     internal abstract TopicDescription CreateTopic(TopicSpec topic);

@@ -40,7 +40,7 @@ internal sealed class AppTopics
         Dictionary<string, int> partitions = [];
         foreach (Step step in flow.Steps.Where(step => step.Topic is not null))
         {
-            TopicDescription topic = broker.DescribeTopic(step.Topic!)
+            TopicDescription topic = broker.ExpectTopic(step.Topic!)
                 ?? throw new StreamException(ExitCode.Broker, $"Topic '{step.Topic}' of {step.Operator} step '{step.Id}' does not exist. Create it first.");
             partitions[topic.Name] = topic.Partitions;
         }
@@ -117,7 +117,7 @@ internal sealed class AppTopics
     {
         foreach (Step step in flow.Steps.Where(step => step.Input is not null))
         {
-            int? now = broker.DescribeTopic(step.Topic!)?.Partitions;
+            int? now = broker.ExpectTopic(step.Topic!)?.Partitions;
             if (now != PartitionCount(step.Topic!))
             {
                 throw new StreamException(

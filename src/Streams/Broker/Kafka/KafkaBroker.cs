@@ -17,6 +17,9 @@ public sealed class KafkaBroker : Broker, IDisposable
     /// <summary>How long brokers may take to make the partitions of a new topic.</summary>
     private static readonly TimeSpan LeadersTime = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a broker may take to hear of a topic that another has made.</summary>
+    internal static readonly TimeSpan NewsTime = TimeSpan.FromSeconds(10);
+
     /// <summary>How long positions are asked for before the caller gets its turn back.</summary>
     private static readonly TimeSpan PositionsTime = TimeSpan.FromSeconds(1);
 
@@ -57,6 +60,21 @@ public sealed class KafkaBroker : Broker, IDisposable
 
     internal override TopicDescription? DescribeTopic(string topic) =>
         Find(topic) is { } found && Configs(topic) is { } configs ? Description(found, configs) : null;
+
+    internal override TopicDescription? ExpectTopic(string topic)
+    {
+        TopicDescription? found = DescribeTopic(topic);
+        if (found is null)
+        {
+            Log.TopicAbsent(_logger, topic, NewsTime.TotalSeconds);
+            for (long began = Stopwatch.GetTimestamp(); found is null && Stopwatch.GetElapsedTime(began) < NewsTime; found = DescribeTopic(topic))
+            {
+                Thread.Sleep(PropagationTurn);
+            }
+        }
+
+        return found;
+    }
 
     private static TopicDescription Description(Confluent.Kafka.Admin.TopicDescription found, Dictionary<string, ConfigEntryResult> configs)
     {
@@ -331,7 +349,7 @@ public sealed class KafkaBroker : Broker, IDisposable
                 }
             });
         }
-        catch (BrokerException error) when (error.Consequence == Consequence.Retry && Find(partition.Topic) is null)
+        catch (BrokerException error) when (error.Consequence == Consequence.Retry && ExpectTopic(partition.Topic) is null)
         {
             // The client says the same of a partition without a leader and of one that does not exist.
             throw new BrokerException(Consequence.Stop, $"The offsets of {partition} cannot be read: topic '{partition.Topic}' does not exist.", error);

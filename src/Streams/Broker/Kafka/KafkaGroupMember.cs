@@ -46,6 +46,9 @@ internal sealed class KafkaGroupMember : GroupMember
     private string? _memberId;
     private long _memberSince;
     private int _fencings;
+
+    /// <summary>When the client first said that there is no such topic; 0 when it has not.</summary>
+    private long _absentSince;
     private BrokerException? _failure;
     private long _polledAt;
     private bool _started;
@@ -231,7 +234,7 @@ internal sealed class KafkaGroupMember : GroupMember
             }
             else if (IsSettled)
             {
-                _fencings = 0;
+                (_fencings, _absentSince) = (0, 0);
             }
 
             if (_closing || _failure is not null)
@@ -360,9 +363,8 @@ internal sealed class KafkaGroupMember : GroupMember
                 return;
             }
 
-            if (error.Error.Code == ErrorCode.FencedInstanceId && !_closing && !IsSettled && _fencings < FencingsMax)
+            if (!_closing && IsPassing(error.Error.Code))
             {
-                _fencings++;
                 _stage = Stage.BeginsAnew;
                 _options.Voided([.. _news.Owned]);
                 _news.TakeAll();
@@ -370,6 +372,21 @@ internal sealed class KafkaGroupMember : GroupMember
             }
 
             GiveUp(error);
+        }
+    }
+
+    /// <summary>It may be gone for the next client: a broker that has not heard of a new topic, a request of an earlier time.</summary>
+    private bool IsPassing(ErrorCode code)
+    {
+        switch (code)
+        {
+            case ErrorCode.FencedInstanceId:
+                return !IsSettled && _fencings++ < FencingsMax;
+            case ErrorCode.UnknownTopicOrPart:
+                _absentSince = _absentSince == 0 ? Stopwatch.GetTimestamp() : _absentSince;
+                return Stopwatch.GetElapsedTime(_absentSince) < KafkaBroker.NewsTime;
+            default:
+                return false;
         }
     }
 
