@@ -63,7 +63,9 @@ public abstract class Broker
     internal abstract GroupMember JoinGroup(GroupOptions options);
 
     /// <summary>A reader of its own, outside any group.</summary>
-    internal abstract Reader CreateReader(bool readCommitted);
+    /// <param name="readCommitted">Leaves out what is aborted, and waits before what is open.</param>
+    /// <param name="hurries">Learns of the end of a partition at once; asks the broker more often while it waits there.</param>
+    internal abstract Reader CreateReader(bool readCommitted, bool hurries = false);
 
     /// <summary>A writer for one transactional id; call <see cref="TransactionalWriter.Initialize"/> before anything else.</summary>
     internal abstract TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout);

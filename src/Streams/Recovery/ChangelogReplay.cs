@@ -9,23 +9,20 @@ internal sealed class ChangelogReplay : IDisposable
 
     private readonly EngineParts _parts;
     private readonly TopicPartition _changelog;
-    private readonly ShardStore _store;
     private readonly Reader _reader;
     private readonly TransactionWait _wait;
     private readonly KeyOrder _order = new();
 
     /// <param name="parts">The parts of the instance.</param>
     /// <param name="changelog">The partition.</param>
-    /// <param name="store">The store.</param>
     /// <param name="from">Where the changelog goes on after what the store holds.</param>
-    public ChangelogReplay(EngineParts parts, TopicPartition changelog, ShardStore store, long from)
+    public ChangelogReplay(EngineParts parts, TopicPartition changelog, long from)
     {
         _parts = parts;
         _changelog = changelog;
-        _store = store;
         _wait = new TransactionWait(parts);
         From = from;
-        _reader = parts.Broker.CreateReader(readCommitted: true);
+        _reader = parts.Broker.CreateReader(readCommitted: true, hurries: true);
         _reader.Assign(changelog, from);
     }
 
@@ -42,7 +39,7 @@ internal sealed class ChangelogReplay : IDisposable
 
     /// <summary>A batch; true when something was read. The store is complete when <see cref="Position"/> has reached the end.</summary>
     /// <exception cref="StreamException">The changelog was cut meanwhile, or the disk fails.</exception>
-    public bool Step(long end)
+    public bool Step(ShardStore store, long end)
     {
         RecordBatch? batch;
         try
@@ -58,7 +55,7 @@ internal sealed class ChangelogReplay : IDisposable
         if (batch is not null)
         {
             _wait.End();
-            Apply(batch);
+            Apply(batch, store);
         }
         else if (Position < end)
         {
@@ -71,9 +68,9 @@ internal sealed class ChangelogReplay : IDisposable
 
     public void Dispose() => _reader.Dispose();
 
-    private void Apply(RecordBatch batch)
+    private void Apply(RecordBatch batch, ShardStore store)
     {
-        using StoreBatch changes = _store.NewBatch();
+        using StoreBatch changes = store.NewBatch();
         byte[]? newest = null;
         foreach (int i in _order.Of(batch))
         {
@@ -98,14 +95,14 @@ internal sealed class ChangelogReplay : IDisposable
         }
 
         Records += batch.Count;
-        StoredMarker? last = _store.ReadMarker();
+        StoredMarker? last = store.ReadMarker();
         if (newest is not null)
         {
             Marker = CommitMarker.Read(newest);
         }
 
         changes.PutMarker(Position, batch.TimestampAt(batch.Count - 1), newest ?? last?.Marker?.Write() ?? default);
-        _store.Write(changes);
+        store.Write(changes);
     }
 
     /// <summary>

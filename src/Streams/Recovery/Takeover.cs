@@ -282,6 +282,9 @@ internal class Takeover
                     Reached = _parts.Reached,
                 };
                 _download.Start(_parts.Beside);
+
+                // It connects, and reads ahead, while the files come.
+                _replay = new ChangelogReplay(_parts, _changelog, plan.Snapshot!.Position);
                 Next(Phase.Download, "takeover.2");
                 return true;
 
@@ -314,6 +317,11 @@ internal class Takeover
     {
         stored = null;
         CloseStore();
+        if (!ShardStore.Exists(folder))
+        {
+            return null;
+        }
+
         try
         {
             _store = ShardStore.Open(folder, _parts.Limits);
@@ -393,7 +401,7 @@ internal class Takeover
         Log.Downloaded(_parts.Logger, _shard, entry.Id, download.BytesDone, download.BytesReused, _parts.Time.GetElapsedTime(_startedAt).TotalSeconds);
         _store = ShardStore.Open(folder, _parts.Limits);
         _marker = _store.ReadMarker()!.Marker;
-        BeginReplay(entry.Position);
+        _phase = Phase.Replay;
         return true;
     }
 
@@ -408,13 +416,13 @@ internal class Takeover
     private void BeginReplay(long from)
     {
         _replay?.Dispose();
-        _replay = new ChangelogReplay(_parts, _changelog, _store!, from);
+        _replay = new ChangelogReplay(_parts, _changelog, from);
         _phase = Phase.Replay;
     }
 
     private bool Replay()
     {
-        bool moved = _replay!.Step(_end);
+        bool moved = _replay!.Step(_store!, _end);
         Report("changelog", _replay.Position - _replay.From, _end - _replay.From, "offsets");
         if (_replay.Position < _end)
         {

@@ -55,6 +55,9 @@ internal sealed class ShardStore : IDisposable
     /// <summary>The steps that have a column family in it.</summary>
     public IReadOnlyList<string> StepsWithState => [.. _steps.Keys.Order(StringComparer.Ordinal)];
 
+    /// <summary>Whether there is anything in the folder, or of it.</summary>
+    public static bool Exists(string folder) => Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any();
+
     /// <summary>Opens the folder, or makes it.</summary>
     /// <exception cref="StreamException">RocksDB cannot open it.</exception>
     /// <exception cref="ShardDamagedException">A file of it is missing or damaged.</exception>
@@ -190,22 +193,17 @@ internal sealed class ShardStore : IDisposable
         }
     }
 
-    /// <summary>Also what is shadowed or deleted: a compaction would read it.</summary>
+    /// <summary>Every block of every file, past the cache; also what is shadowed or deleted, for a compaction would read it.</summary>
     private void CheckAll()
     {
-        ReadOptions everything = new();
-        Native.Instance.rocksdb_readoptions_set_ignore_range_deletions(everything.Handle, 1);
-        foreach (ColumnFamilyHandle family in Families)
+        try
         {
-            using Iterator iterator = _db.NewIterator(family, everything);
-            for (iterator.SeekToFirst(); iterator.Valid(); iterator.Next())
-            {
-            }
-
-            Check(iterator);
+            Native.Instance.rocksdb_verify_checksum(_db.Handle);
         }
-
-        GC.KeepAlive(everything);
+        catch (RocksDbException error)
+        {
+            throw Unreadable(error);
+        }
     }
 
     public StoreBatch NewBatch() => new(this);

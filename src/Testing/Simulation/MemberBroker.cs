@@ -41,7 +41,7 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
     internal override bool TryGetCommittedOffsets(string group, IReadOnlyList<TopicPartition> partitions, out long?[] offsets) =>
         broker.TryGetCommittedOffsets(group, partitions, out offsets);
 
-    internal override Reader CreateReader(bool readCommitted) => new SeenReader(broker.CreateReader(readCommitted), restores);
+    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new SeenReader(broker.CreateReader(readCommitted, hurries), restores);
 
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => broker.CreateWriter(transactionalId, transactionTimeout);
 
@@ -92,15 +92,25 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
 
     private sealed class SeenReader(Reader reader, Action<TopicPartition, long> begins) : Reader
     {
+        private readonly HashSet<TopicPartition> _unread = [];
+
         public override void Assign(TopicPartition partition, long offset)
         {
-            begins(partition, offset);
+            _unread.Add(partition);
             reader.Assign(partition, offset);
         }
 
         public override void Unassign(TopicPartition partition) => reader.Unassign(partition);
 
-        public override RecordBatch? Read(TopicPartition partition, int max) => reader.Read(partition, max);
+        public override RecordBatch? Read(TopicPartition partition, int max)
+        {
+            if (_unread.Remove(partition))
+            {
+                begins(partition, reader.Position(partition));
+            }
+
+            return reader.Read(partition, max);
+        }
 
         public override long Position(TopicPartition partition) => reader.Position(partition);
 

@@ -253,6 +253,37 @@ public sealed class ShardStoreTests : IDisposable
         }
     }
 
+    /// <summary>Also where no read of the states would come: filters, indexes, properties. Behind them are zeros.</summary>
+    [Fact]
+    public void ASnapshotIsCheckedInEveryPartOfItsTables()
+    {
+        const int Zeros = 50;
+        string copy = Path.Combine(_folder, "copy");
+        using (ShardStore store = ShardStore.Open(Path.Combine(_folder, "original"), _limits))
+        {
+            store.WriteIdentity("1|app|0|id");
+            Write(store, 7, "v7");
+            store.Checkpoint(copy);
+        }
+
+        foreach (string table in Directory.GetFiles(copy, "*.sst"))
+        {
+            byte[] content = File.ReadAllBytes(table);
+            File.Delete(table);
+            for (int at = 0; at < content.Length - Zeros; at += 61)
+            {
+                byte[] damaged = [.. content];
+                damaged[at] ^= 1;
+                File.WriteAllBytes(table, damaged);
+                Assert.Throws<ShardDamagedException>(() => ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits));
+                File.Delete(Path.Combine(copy, "damaged"));
+            }
+
+            File.WriteAllBytes(table, content);
+            ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits);
+        }
+    }
+
     private static void Write(ShardStore store, long position, string value)
     {
         using StoreBatch batch = store.NewBatch();

@@ -347,7 +347,7 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         }
     }
 
-    internal override Reader CreateReader(bool readCommitted) => new EmbeddedReader(this, readCommitted);
+    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new EmbeddedReader(this, readCommitted);
 
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) =>
         new EmbeddedWriter(this, transactionalId, transactionTimeout);

@@ -208,7 +208,7 @@ public sealed class KafkaBroker : Broker, IDisposable
 
     internal override GroupMember JoinGroup(GroupOptions options) => new KafkaGroupMember(this, options);
 
-    internal override Reader CreateReader(bool readCommitted) => new KafkaReader(this, readCommitted);
+    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new KafkaReader(this, readCommitted, hurries);
 
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => new KafkaWriter(this, transactionalId, transactionTimeout);
 

@@ -19,10 +19,10 @@ internal sealed class KafkaReader : Reader
     private bool _leftRecords;
     private volatile bool _woken;
 
-    public KafkaReader(KafkaBroker broker, bool readCommitted)
+    public KafkaReader(KafkaBroker broker, bool readCommitted, bool hurries)
     {
         _broker = broker;
-        _consumer = broker.Build(() => new ConsumerBuilder<RecordMemory.Bytes, RecordMemory.Bytes>(broker.Settings.Reader(readCommitted))
+        _consumer = broker.Build(() => new ConsumerBuilder<RecordMemory.Bytes, RecordMemory.Bytes>(broker.Settings.Reader(readCommitted, hurries))
             .SetLogHandler((_, message) => broker.Heard(message))
             .SetErrorHandler((_, _) => { })
             .SetKeyDeserializer(_memory)

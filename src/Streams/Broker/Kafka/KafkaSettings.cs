@@ -83,7 +83,7 @@ internal sealed class KafkaSettings
 
     public IEnumerable<KeyValuePair<string, string>> Admin() => Merge([], []);
 
-    public ConsumerConfig Reader(bool readCommitted) => new(Merge(
+    public ConsumerConfig Reader(bool readCommitted, bool hurries) => new(Merge(
         new()
         {
             // Past its bounds the client leaves a partition alone for this long; the default of 1 s starves a fast reader.
@@ -91,8 +91,8 @@ internal sealed class KafkaSettings
             ["queued.min.messages"] = "20000",
             ["queued.max.messages.kbytes"] = "16384",
 
-            // A partition that is assigned waits until the fetch under way is answered.
-            ["fetch.wait.max.ms"] = "100",
+            // A partition that is assigned waits until the fetch under way is answered, and only an empty one tells of an end.
+            ["fetch.wait.max.ms"] = hurries ? "10" : "100",
             ["fetch.error.backoff.ms"] = "100",
         },
         new()

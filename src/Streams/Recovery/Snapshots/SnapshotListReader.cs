@@ -18,7 +18,7 @@ internal sealed class SnapshotListReader : IDisposable
         _partition = new(InternalTopics.Shards(app), shard);
         _end = broker.EndOffset(_partition, committedOnly: false);
         long start = broker.StartOffset(_partition);
-        _reader = broker.CreateReader(readCommitted: true);
+        _reader = broker.CreateReader(readCommitted: true, hurries: true);
         _reader.Assign(_partition, start);
     }
 
