@@ -41,6 +41,36 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
         Until(member, () => owned.Count == 2, told => owned.UnionWith(told.Kind == GroupEventKind.Assigned ? told.Partitions : []));
     }
 
+    [Theory]
+    [InlineData(KafkaGroupProtocol.Classic)]
+    [InlineData(KafkaGroupProtocol.Consumer)]
+    public void AMemberWhoseTopicIsMadeAnewGetsItsShareAgain(KafkaGroupProtocol protocol)
+    {
+        Dictionary<string, string> looks = new() { ["topic.metadata.refresh.interval.ms"] = "500" };
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address, GroupProtocol = protocol, Settings = looks }, _heard);
+        using GroupMember member = broker.JoinGroup(new GroupOptions { Group = _name, Topic = _name, InstanceId = null, SessionTimeout = TimeSpan.FromSeconds(6), Voided = _ => { } });
+        HashSet<int> owned = [];
+        broker.CreateTopic(new TopicSpec(_name, 2, TopicCleanup.Keep));
+        Until(member, () => owned.Count == 2, Tell);
+        broker.DeleteTopic(_name);
+        Until(member, () => owned.Count == 0, Tell);
+        broker.CreateTopic(new TopicSpec(_name, 2, TopicCleanup.Keep));
+        Until(member, () => owned.Count == 2, Tell);
+
+        void Tell(GroupEvent told)
+        {
+            if (told.Kind == GroupEventKind.Assigned)
+            {
+                owned.UnionWith(told.Partitions);
+            }
+            else
+            {
+                owned.ExceptWith(told.Partitions);
+                member.Release(told.Partitions);
+            }
+        }
+    }
+
     private static void Until(GroupMember member, Func<bool> condition, Action<GroupEvent>? tell = null)
     {
         for (long began = TimeProvider.System.GetTimestamp(); !condition();)

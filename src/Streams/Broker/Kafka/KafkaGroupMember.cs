@@ -365,7 +365,8 @@ internal sealed class KafkaGroupMember : GroupMember
 
             if (!_closing && IsPassing(error.Error.Code))
             {
-                _stage = Stage.BeginsAnew;
+                // Whom the group counts as its member has to leave it, or what it had waits for its session to time out.
+                _stage = error.Error.Code == ErrorCode.FencedInstanceId || !_held.IsMember ? Stage.BeginsAnew : _stage == Stage.Member ? Stage.MustLeave : _stage;
                 _options.Voided([.. _news.Owned]);
                 _news.TakeAll();
                 return;
