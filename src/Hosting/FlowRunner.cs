@@ -7,7 +7,8 @@ namespace KStreamSharp.Hosting;
 /// <summary>One run of one flow: prepare, run the engine with what accompanies it, finish, report.</summary>
 internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Uri, ISnapshotStore>> stores, TextWriter output, HostLog log, ILoggerFactory logging)
 {
-    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(20);
+    /// <summary>How long the orderly end may take beside the last snapshots.</summary>
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(15);
 
     /// <exception cref="UsageException">The user made a mistake.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
@@ -33,7 +34,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         try
         {
             await flow.PrepareAsync(run, signals.Token);
-            await RunAsync(engine, run, signals, report ? cpu : null);
+            await RunAsync(engine, run, signals, report ? cpu : null, StopPatience + (options.Snapshots?.EndTimeout ?? TimeSpan.Zero));
         }
         catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
         {
@@ -68,7 +69,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         await loadable.LoadAsync(new FlowLoad(new FlowArguments(parsed, host.Stream), broker, output));
     }
 
-    private async Task RunAsync(StreamEngine engine, FlowRun run, StopSignals signals, CpuMeter? cpu)
+    private async Task RunAsync(StreamEngine engine, FlowRun run, StopSignals signals, CpuMeter? cpu, TimeSpan stopPatience)
     {
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token);
         Task running = engine.RunAsync(signals.Token);
@@ -81,7 +82,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
 
         try
         {
-            await Bounded(running, signals.Token);
+            await Bounded(running, signals.Token, stopPatience);
         }
         finally
         {
@@ -100,7 +101,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
     private async Task AccompanyAsync(FlowRun run, CancellationToken stop) => await flow.AccompanyAsync(run, stop);
 
     /// <summary>Waits for the engine; from the signal on, not for ever.</summary>
-    private static async Task Bounded(Task running, CancellationToken stop)
+    private static async Task Bounded(Task running, CancellationToken stop, TimeSpan patience)
     {
         TaskCompletionSource stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
         using CancellationTokenRegistration registration = stop.Register(stopped.SetResult);
@@ -112,11 +113,11 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
 
         try
         {
-            await running.WaitAsync(StopPatience, CancellationToken.None);
+            await running.WaitAsync(patience, CancellationToken.None);
         }
         catch (TimeoutException error)
         {
-            throw new StreamException(ExitCode.Stalled, $"The instance did not end within {StopPatience.TotalSeconds:0} s of the signal; what was not committed is done again at the next start.", error);
+            throw new StreamException(ExitCode.Stalled, $"The instance did not end within {patience.TotalSeconds:0} s of the signal; what was not committed is done again at the next start.", error);
         }
     }
 }

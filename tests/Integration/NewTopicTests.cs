@@ -41,6 +41,21 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
         Until(member, () => owned.Count == 2, told => owned.UnionWith(told.Kind == GroupEventKind.Assigned ? told.Partitions : []));
     }
 
+    [Fact]
+    public void AMemberWhoseNextClientRefusesASettingSaysSo()
+    {
+        Dictionary<string, string> settings = new() { ["debug"] = "cgrp" };
+        _heard.Text = "no matching topics";
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address, Settings = settings }, _heard);
+        using GroupMember member = broker.JoinGroup(new GroupOptions { Group = _name, Topic = _name, InstanceId = null, SessionTimeout = TimeSpan.FromSeconds(6), Voided = _ => { } });
+        settings["linger.ms"] = "of a file that is gone";
+
+        BrokerException error = Assert.Throws<BrokerException>(() => Until(member, () => false));
+
+        Assert.Equal(Consequence.Stop, error.Consequence);
+        Assert.StartsWith("The Kafka client refuses its settings (KafkaOptions.Settings): ", error.Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(KafkaGroupProtocol.Classic)]
     [InlineData(KafkaGroupProtocol.Consumer)]

@@ -7,11 +7,19 @@ internal sealed class LagWatch(EngineParts parts)
 
     private readonly Queue<StepFigures> _next = [];
     private long _lookedAt = parts.Time.GetTimestamp();
+    private bool _hasFailed;
 
     /// <summary>One question at the most; true when there may be more to ask.</summary>
     public bool Step()
     {
         bool all = parts.Time.GetElapsedTime(_lookedAt) >= Every;
+        if (_hasFailed && !all)
+        {
+            // Restores go on meanwhile, on the same thread: a question without an answer takes seconds.
+            return false;
+        }
+
+        _hasFailed = false;
         if (_next.Count == 0)
         {
             foreach (ShardFigures shard in parts.Figures)
@@ -37,6 +45,7 @@ internal sealed class LagWatch(EngineParts parts)
         catch (BrokerException)
         {
             // Lag is for people. Whoever needs the broker to go on says what is wrong with it.
+            _hasFailed = true;
             _next.Clear();
             _lookedAt = parts.Time.GetTimestamp();
             return false;

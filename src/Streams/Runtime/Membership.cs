@@ -9,6 +9,7 @@ internal sealed class Membership(EngineParts parts) : IDisposable
     private readonly HashSet<int> _revoking = [];
     private GroupMember? _member;
     private bool _hasBeenAssigned;
+    private long _withoutSince;
 
     /// <summary>What a commit sends along. Empty before the group has answered.</summary>
     public GroupToken Token => _member?.Token ?? default;
@@ -20,7 +21,13 @@ internal sealed class Membership(EngineParts parts) : IDisposable
     public bool HasBeenAssigned => Volatile.Read(ref _hasBeenAssigned);
 
     /// <summary>Whether the group counts this instance as a member, and has given it its share.</summary>
-    public bool IsMember => HasBeenAssigned && Token.IsMember;
+    public bool IsMember => Token.IsMember && (HasBeenAssigned || HasNothing);
+
+    /// <summary>
+    /// A group tells nobody that its share is nothing: it is when the others, whose shards might be meant for this instance,
+    /// have had time to let go of them and to join again.
+    /// </summary>
+    private bool HasNothing => Volatile.Read(ref _withoutSince) is > 0 and long since && parts.Time.GetElapsedTime(since) > 2 * parts.Options.RevocationBudget;
 
     /// <summary>The number of turns so far: a worker that lost its membership waits for the next one.</summary>
     public long Turns { get; private set; }
@@ -76,6 +83,11 @@ internal sealed class Membership(EngineParts parts) : IDisposable
                 }
 
                 break;
+        }
+
+        if (!HasBeenAssigned && _withoutSince == 0 && Token.IsMember)
+        {
+            Volatile.Write(ref _withoutSince, parts.Time.GetTimestamp());
         }
 
         IReadOnlyList<int> closed = parts.Table.TakeClosed();

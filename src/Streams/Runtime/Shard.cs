@@ -212,14 +212,7 @@ internal sealed class Shard : IDisposable
             Volatile.Write(ref figures.Position, source.Position);
         }
 
-        long written = 0;
-        foreach ((Tally tally, StepFigures figures) in _writes)
-        {
-            long records = tally.Take();
-            written += records;
-            Volatile.Write(ref figures.Out, figures.Out + records);
-        }
-
+        long written = TellWritten();
         foreach ((StatefulNode node, StepFigures figures) in _states)
         {
             Volatile.Write(ref figures.CacheBytes, node.CacheBytes);
@@ -229,6 +222,19 @@ internal sealed class Shard : IDisposable
 
         _appended += written;
         _figures.LookIfAsked(Store);
+        return written;
+    }
+
+    private long TellWritten()
+    {
+        long written = 0;
+        foreach ((Tally tally, StepFigures figures) in _writes)
+        {
+            long records = tally.Take();
+            written += records;
+            Volatile.Write(ref figures.Out, figures.Out + records);
+        }
+
         return written;
     }
 
@@ -393,6 +399,8 @@ internal sealed class Shard : IDisposable
             source.Rewind(reader);
         }
 
+        // Of a turn that was broken off; the next commit has nothing of it.
+        TellWritten();
         Run = _committedRun;
         Flow.Watermark = _committedWatermark;
         _ended.Clear();

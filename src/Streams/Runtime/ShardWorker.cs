@@ -232,6 +232,8 @@ internal sealed class ShardWorker : IDisposable
         }
         catch (BrokerException error)
         {
+            // This may wait for a broker that is away for long: that is no step that hangs.
+            Volatile.Write(ref _turnBegan, 0);
             GoBack(error);
             return true;
         }
@@ -252,7 +254,9 @@ internal sealed class ShardWorker : IDisposable
         bool moved = false;
         if (!_transaction.IsReady && _membership.HasBeenAssigned)
         {
+            Volatile.Write(ref _turnBegan, 0);
             _transaction.Ready();
+            Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
             moved = true;
         }
 
@@ -634,7 +638,7 @@ internal sealed class ShardWorker : IDisposable
         {
             _commit.Write(touched);
 
-            // What follows waits for the broker, which may be away for long: that is no step that hangs.
+            // As in Guard: what follows waits for the broker.
             Volatile.Write(ref _turnBegan, 0);
             _commit.Complete(touched, TakeOverAgain);
         }

@@ -77,7 +77,7 @@ internal sealed class ShardStore : IDisposable
             throw new ShardDamagedException(folder, "the file CURRENT is missing");
         }
 
-        DbOptions options = new DbOptions().SetCreateIfMissing(true).SetCreateMissingColumnFamilies(true).SetMaxOpenFiles(256);
+        DbOptions options = new DbOptions().SetCreateIfMissing(true).SetCreateMissingColumnFamilies(true).SetMaxOpenFiles(readsAll ? 32 : 256);
         Native native = Native.Instance;
         native.rocksdb_options_set_atomic_flush(options.Handle, 1);
         native.rocksdb_options_set_max_file_opening_threads(options.Handle, 1);

@@ -19,6 +19,9 @@ internal sealed class Lines : ILoggerFactory, ILoggerProvider, ILogger
         }
     }
 
+    /// <summary>Told each line, while the one who logs it waits.</summary>
+    public Action<string> Added { get; init; } = _ => { };
+
     public bool Any(string part) => All.Any(line => line.Contains(part, StringComparison.Ordinal));
 
     public void AddProvider(ILoggerProvider provider)
@@ -38,9 +41,12 @@ internal sealed class Lines : ILoggerFactory, ILoggerProvider, ILogger
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
+        string line = $"{logLevel} {eventId.Id}: {formatter(state, exception)}";
         lock (_gate)
         {
-            _lines.Add($"{logLevel} {eventId.Id}: {formatter(state, exception)}");
+            _lines.Add(line);
         }
+
+        Added(line);
     }
 }

@@ -180,6 +180,43 @@ public class ShardLifeTests
         cluster.Until(() => cluster.Members.TrueForAll(member => member.Running == 1), "each has a shard");
     }
 
+    /// <summary>What goes back waits for the broker, which may be away for longer than a step may hang.</summary>
+    [Fact]
+    public void ToGoBackIsNoTurnThatMayStall()
+    {
+        Cluster.Member? first = null;
+        List<long> turns = [];
+        Lines lines = new() { Added = line => turns.AddRange(line.Contains("Transaction aborted", StringComparison.Ordinal) ? first!.Instance!.Workers.Select(worker => worker.TurnBegan) : []) };
+        LedgerFlow ledger = new();
+        using Cluster cluster = new(ledger.Flow, shards: 2) { Logging = lines };
+        first = cluster.Add("first");
+        cluster.Until(() => first.Running == 2, "the shards run");
+        ledger.Push(cluster, "a1", 0);
+
+        cluster.StopsAt = (_, step) => step == "commit.1" && turns.Count == 0 ? throw new BrokerException(Consequence.Abort, "The broker is away.") : false;
+        cluster.Until(() => cluster.Outputs(LedgerFlow.Counts).Any(), "there is a commit after all");
+
+        Assert.NotEmpty(turns);
+        Assert.All(turns, began => Assert.Equal(0, began));
+    }
+
+    [Fact]
+    public void AnInstanceForWhichThereIsNoShardIsAMemberWithNothingToDo()
+    {
+        LedgerFlow ledger = new();
+        using Cluster cluster = new(ledger.Flow, shards: 1);
+        Cluster.Member first = cluster.Add("first");
+        cluster.Until(() => first.Running == 1, "the shard runs");
+        Cluster.Member second = cluster.Add("second");
+        second.Do(instance => instance.StepMembership());
+        Assert.False(second.Instance!.Status.IsMember, "the first may be about to give it the shard");
+
+        cluster.Clock.Advance(2 * second.Instance.Parts.Options.RevocationBudget);
+        cluster.Until(() => second.Instance!.Status.IsMember, "the second knows that it has nothing");
+
+        Assert.Equal((1, 0), (first.Running, second.Running));
+    }
+
     [Fact]
     public void AnInputThatComesBackGoesOnWhereItWas()
     {

@@ -17,6 +17,22 @@ public sealed class TelemetryTests
     private static readonly KeyedTopic<string, int?> Counts = Topic.Keyed<string, int?>("counts");
 
     [Fact]
+    public void ABrokerThatDoesNotAnswerIsNotAskedForTheLagAgainAtOnce()
+    {
+        using Cluster cluster = new(Flow("telemetry-lag"), shards: 2);
+        Cluster.Member one = cluster.Add("one");
+        cluster.Until(() => one.Running == 2, "it runs");
+        LagWatch watch = one.Instance!.LagWatch;
+        cluster.Broker.DeleteTopic("orders");
+        Assert.False(watch.Step());
+
+        cluster.Broker.CreateTopic("orders", 2);
+        Assert.False(watch.Step());
+        cluster.Clock.Advance(TimeSpan.FromSeconds(5));
+        Assert.True(watch.Step());
+    }
+
+    [Fact]
     public void ThePageHasEveryMetric() => Assert.Equal(
         Metrics.All.Select(metric => (metric.Name, metric.Kind, metric.Unit, metric.Labels, metric.Meaning)),
         Rows("Metrics").Select(cells => (cells[0], cells[2], cells[3], cells[4], cells[5])));

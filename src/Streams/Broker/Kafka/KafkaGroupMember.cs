@@ -184,6 +184,11 @@ internal sealed class KafkaGroupMember : GroupMember
             // Whatever it is, this thread ends: no client is made anew.
             GiveUp(error);
         }
+        catch (StreamException error)
+        {
+            // A setting that the first client took is refused now: a file is gone, perhaps.
+            GiveUp(new BrokerException(Consequence.Stop, error.Message, error));
+        }
         finally
         {
             DisposeClient();
@@ -391,14 +396,16 @@ internal sealed class KafkaGroupMember : GroupMember
         }
     }
 
-    private void GiveUp(KafkaException error)
+    private void GiveUp(KafkaException error) => GiveUp(error.Error.Code == ErrorCode.FencedInstanceId
+        ? new BrokerException(Consequence.Stop, $"Another member of group '{_options.Group}' uses instance id '{_options.InstanceId}'. Give each instance an id of its own (InstanceId, --instance-id).", error)
+        : new BrokerException(Consequence.Stop, _broker.Failure(error, $"This instance cannot be a member of group '{_options.Group}', which shares out topic '{_options.Topic}'").Message, error));
+
+    private void GiveUp(BrokerException failure)
     {
         lock (_gate)
         {
             _options.Voided([.. _news.Owned]);
-            _failure ??= error.Error.Code == ErrorCode.FencedInstanceId
-                ? new(Consequence.Stop, $"Another member of group '{_options.Group}' uses instance id '{_options.InstanceId}'. Give each instance an id of its own (InstanceId, --instance-id).", error)
-                : new(Consequence.Stop, _broker.Failure(error, $"This instance cannot be a member of group '{_options.Group}', which shares out topic '{_options.Topic}'").Message, error);
+            _failure ??= failure;
             Monitor.PulseAll(_gate);
         }
     }
