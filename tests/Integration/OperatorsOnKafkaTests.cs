@@ -8,7 +8,7 @@ public sealed class OperatorsOnKafkaTests(KafkaCluster cluster, ITestOutputHelpe
 {
     private const long Start = 1_700_000_000_000;
 
-    private readonly BothBrokers _brokers = new(cluster.Address, output);
+    private readonly BothBrokers _brokers = new(cluster.Address, output) { Untimed = ["lines"] };
 
     public void Dispose() => _brokers.Dispose();
 
