@@ -7,8 +7,10 @@ namespace KStreamSharp.Hosting;
 /// <summary>One run of one flow: prepare, run the engine with what accompanies it, finish, report.</summary>
 internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Uri, ISnapshotStore>> stores, TextWriter output, HostLog log, ILoggerFactory logging)
 {
-    /// <summary>How long the orderly end may take beside the last snapshots.</summary>
-    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(20);
+
+    /// <summary>What of it is not for the last snapshots; more time for them is more time for the end.</summary>
+    private static readonly TimeSpan StopPatienceBesideSnapshots = TimeSpan.FromSeconds(15);
 
     /// <exception cref="UsageException">The user made a mistake.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
@@ -34,7 +36,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         try
         {
             await flow.PrepareAsync(run, signals.Token);
-            await RunAsync(engine, run, signals, report ? cpu : null, StopPatience + (options.Snapshots?.EndTimeout ?? TimeSpan.Zero));
+            await RunAsync(engine, run, signals, report ? cpu : null, PatienceOf(options));
         }
         catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
         {
@@ -96,6 +98,9 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
             await accompanying;
         }
     }
+
+    private static TimeSpan PatienceOf(StreamOptions options) =>
+        options.Snapshots is { } snapshots && StopPatienceBesideSnapshots + snapshots.EndTimeout > StopPatience ? StopPatienceBesideSnapshots + snapshots.EndTimeout : StopPatience;
 
     /// <summary>What is thrown before the first await is a fault of the task, too: the engine runs by now, and is to end first.</summary>
     private async Task AccompanyAsync(FlowRun run, CancellationToken stop) => await flow.AccompanyAsync(run, stop);

@@ -282,9 +282,6 @@ internal class Takeover
                     Reached = _parts.Reached,
                 };
                 _download.Start(_parts.Beside);
-
-                // It connects, and reads ahead, while the files come.
-                _replay = new ChangelogReplay(_parts, _changelog, plan.Snapshot!.Position);
                 Next(Phase.Download, "takeover.2");
                 return true;
 
@@ -357,6 +354,12 @@ internal class Takeover
     {
         SnapshotEntry entry = _download!.Entry;
         Report($"snapshot {entry.Id}", _download.BytesDone, entry.Bytes, "bytes");
+        if (_replay is null && _download.BytesDone >= entry.Bytes / 2)
+        {
+            // It connects while the rest comes. Not sooner: where it has nothing to read, it asks the broker often.
+            _replay = new ChangelogReplay(_parts, _changelog, entry.Position);
+        }
+
         if (!_download.IsCompleted)
         {
             return false;
@@ -388,6 +391,7 @@ internal class Takeover
             _pausedSince = _parts.Time.GetTimestamp();
             Interlocked.Increment(ref _parts.Counters.SnapshotFailures);
             Log.DownloadFailed(_parts.Logger, _shard, entry.Id, error.Message);
+            CloseStore();
             _phase = Phase.Plan;
             return true;
         }
@@ -401,6 +405,7 @@ internal class Takeover
         Log.Downloaded(_parts.Logger, _shard, entry.Id, download.BytesDone, download.BytesReused, _parts.Time.GetElapsedTime(_startedAt).TotalSeconds);
         _store = ShardStore.Open(folder, _parts.Limits);
         _marker = _store.ReadMarker()!.Marker;
+        _replay ??= new ChangelogReplay(_parts, _changelog, entry.Position);
         _phase = Phase.Replay;
         return true;
     }
@@ -410,6 +415,7 @@ internal class Takeover
         _damagedSnapshots[entry.Id] = reason;
         Interlocked.Increment(ref _parts.Counters.SnapshotsRefused);
         Log.SnapshotUnusable(_parts.Logger, _shard, entry.Id, reason);
+        CloseStore();
         _phase = Phase.Plan;
     }
 

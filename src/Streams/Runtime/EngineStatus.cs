@@ -57,7 +57,7 @@ public sealed record EngineStatus
     /// <summary>The instance's id; empty before the start.</summary>
     public string InstanceId { get; init; } = "";
 
-    /// <summary>Whether the group counts the instance as a member and has given it its share. Nothing is its share when the group has given it none for two revocation budgets (<see cref="StreamOptions.RevocationBudget"/>).</summary>
+    /// <summary>Whether the group counts the instance as a member and has given it its share. Nothing is its share when the group has given it none for two revocation budgets (<see cref="StreamOptions.RevocationBudget"/>), or for 30 s if those are longer.</summary>
     public bool IsMember { get; init; }
 
     /// <summary>Whether the instance has begun to end: it takes no shards any more, commits, and lets go of what it has.</summary>

@@ -6,6 +6,9 @@ namespace KStreamSharp;
 /// </summary>
 internal sealed class Membership(EngineParts parts) : IDisposable
 {
+    private static readonly TimeSpan NothingComesMax = TimeSpan.FromSeconds(30);
+
+    private readonly TimeSpan _nothingComes = 2 * parts.Options.RevocationBudget < NothingComesMax ? 2 * parts.Options.RevocationBudget : NothingComesMax;
     private readonly HashSet<int> _revoking = [];
     private GroupMember? _member;
     private bool _hasBeenAssigned;
@@ -27,7 +30,7 @@ internal sealed class Membership(EngineParts parts) : IDisposable
     /// A group tells nobody that its share is nothing: it is when the others, whose shards might be meant for this instance,
     /// have had time to let go of them and to join again.
     /// </summary>
-    private bool HasNothing => Volatile.Read(ref _withoutSince) is > 0 and long since && parts.Time.GetElapsedTime(since) > 2 * parts.Options.RevocationBudget;
+    private bool HasNothing => Volatile.Read(ref _withoutSince) is > 0 and long since && parts.Time.GetElapsedTime(since) > _nothingComes;
 
     /// <summary>The number of turns so far: a worker that lost its membership waits for the next one.</summary>
     public long Turns { get; private set; }
@@ -85,9 +88,9 @@ internal sealed class Membership(EngineParts parts) : IDisposable
                 break;
         }
 
-        if (!HasBeenAssigned && _withoutSince == 0 && Token.IsMember)
+        if (!HasBeenAssigned)
         {
-            Volatile.Write(ref _withoutSince, parts.Time.GetTimestamp());
+            Volatile.Write(ref _withoutSince, !Token.IsMember ? 0 : _withoutSince == 0 ? parts.Time.GetTimestamp() : _withoutSince);
         }
 
         IReadOnlyList<int> closed = parts.Table.TakeClosed();

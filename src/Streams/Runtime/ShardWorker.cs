@@ -644,6 +644,7 @@ internal sealed class ShardWorker : IDisposable
         }
         catch (Exception error)
         {
+            Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
             span?.SetStatus(ActivityStatusCode.Error, error.Message);
             throw;
         }
@@ -745,7 +746,9 @@ internal sealed class ShardWorker : IDisposable
     private void AbortAndRewind(string reason)
     {
         Log.Aborted(_parts.Logger, reason);
+        Volatile.Write(ref _turnBegan, 0);
         _transaction.Abort();
+        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
         foreach (Shard shard in _shards)
         {
             if (shard.Touched)

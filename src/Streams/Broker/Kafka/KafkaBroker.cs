@@ -25,6 +25,9 @@ public sealed class KafkaBroker : Broker, IDisposable
 
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<string, Lazy<IConsumer<Ignore, Ignore>>> _positions = [];
+
+    /// <summary>Topics that were not found when they had to be there, and since when.</summary>
+    private readonly ConcurrentDictionary<string, long> _absentSince = [];
     private readonly KafkaAdmin _admin;
 
     /// <summary>A cluster; nothing is asked of it yet.</summary>
@@ -349,11 +352,23 @@ public sealed class KafkaBroker : Broker, IDisposable
                 }
             });
         }
-        catch (BrokerException error) when (error.Consequence == Consequence.Retry && ExpectTopic(partition.Topic) is null)
+        catch (BrokerException error) when (error.Consequence == Consequence.Retry && IsAbsent(partition.Topic))
         {
             // The client says the same of a partition without a leader and of one that does not exist.
             throw new BrokerException(Consequence.Stop, $"The offsets of {partition} cannot be read: topic '{partition.Topic}' does not exist.", error);
         }
+    }
+
+    /// <summary>As <see cref="ExpectTopic"/>, for callers that must not wait: false, and so another question, until the time is over.</summary>
+    private bool IsAbsent(string topic)
+    {
+        if (Find(topic) is not null)
+        {
+            _absentSince.TryRemove(topic, out _);
+            return false;
+        }
+
+        return Stopwatch.GetElapsedTime(_absentSince.GetOrAdd(topic, Stopwatch.GetTimestamp())) >= NewsTime;
     }
 
     internal string Describe(Error error) => $"{Settings.Redact(error.Reason).TrimEnd('.')} ({error.Code})";

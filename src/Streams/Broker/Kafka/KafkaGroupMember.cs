@@ -20,6 +20,7 @@ internal sealed class KafkaGroupMember : GroupMember
 {
     private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan RenewPause = TimeSpan.FromMilliseconds(250);
 
     /// <summary>A member that joins again may fence itself, by an earlier request that comes late; more often than this it is another.</summary>
     private const int FencingsMax = 3;
@@ -49,6 +50,7 @@ internal sealed class KafkaGroupMember : GroupMember
 
     /// <summary>When the client first said that there is no such topic; 0 when it has not.</summary>
     private long _absentSince;
+    private long _renewedAt;
     private BrokerException? _failure;
     private long _polledAt;
     private bool _started;
@@ -263,8 +265,14 @@ internal sealed class KafkaGroupMember : GroupMember
                 _stage = Stage.BeginsAnew;
                 break;
 
-            case Stage.BeginsAnew:
+            // It lost its membership meanwhile, and has nothing to claim.
+            case Stage.MustLeave when _claimed.Count == 0 && now is { IsMember: false }:
+                _stage = Stage.BeginsAnew;
+                break;
+
+            case Stage.BeginsAnew when Stopwatch.GetElapsedTime(_renewedAt) > RenewPause:
                 Renew();
+                _renewedAt = Stopwatch.GetTimestamp();
                 break;
         }
     }
@@ -300,6 +308,12 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         if (now is not { } token)
         {
+            return;
+        }
+
+        if (token.IsMember && token.MemberId == _held.MemberId && token.Generation < _held.Generation)
+        {
+            // Asked for before the newer one, by another thread.
             return;
         }
 
@@ -424,6 +438,7 @@ internal sealed class KafkaGroupMember : GroupMember
 
             if (_stage == Stage.Member)
             {
+                _absentSince = 0;
                 _news.Owned.UnionWith(partitions.Select(partition => partition.Partition.Value));
             }
         }
