@@ -23,11 +23,12 @@ internal static class BrokerCalls
     private static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
 
     /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
-    public static TopicPartition[] Partitions(Broker broker, string topic)
-    {
-        TopicDescription found = Ask(() => broker.ExpectTopic(topic)) ?? throw new StreamException(ExitCode.Broker, $"Topic '{topic}' does not exist. Create it first.");
-        return [.. Enumerable.Range(0, found.Partitions).Select(partition => new TopicPartition(topic, partition))];
-    }
+    public static TopicPartition[] Partitions(Broker broker, string topic) =>
+        [.. Enumerable.Range(0, PartitionCount(broker, topic, "Create it first.")).Select(partition => new TopicPartition(topic, partition))];
+
+    /// <inheritdoc cref="FlowBroker.RequireTopic"/>
+    public static int PartitionCount(Broker broker, string topic, string fix) =>
+        Ask(() => broker.ExpectTopic(topic))?.Partitions ?? throw new StreamException(ExitCode.Broker, $"Topic '{topic}' does not exist. {fix}");
 
     /// <summary>
     /// A call whose failure is told to the user. A moment of the broker's is waited out: just after a topic was made, or while

@@ -53,8 +53,7 @@ public class FlowBroker
     /// <param name="topic">The topic's name.</param>
     /// <param name="fix">What the user is told to do when it is not.</param>
     /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
-    public int RequireTopic(string topic, string fix) =>
-        BrokerCalls.Ask(() => Broker.ExpectTopic(topic))?.Partitions ?? throw new StreamException(ExitCode.Broker, $"Topic '{topic}' does not exist. {fix}");
+    public int RequireTopic(string topic, string fix) => BrokerCalls.PartitionCount(Broker, topic, fix);
 
     /// <summary>
     /// Creates a topic that keeps every record until it is deleted, whatever its age: a flow over old data puts out old

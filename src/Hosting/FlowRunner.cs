@@ -99,8 +99,11 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         }
     }
 
-    private static TimeSpan PatienceOf(StreamOptions options) =>
-        options.Snapshots is { } snapshots && StopPatienceBesideSnapshots + snapshots.EndTimeout > StopPatience ? StopPatienceBesideSnapshots + snapshots.EndTimeout : StopPatience;
+    private static TimeSpan PatienceOf(StreamOptions options)
+    {
+        TimeSpan withSnapshots = StopPatienceBesideSnapshots + (options.Snapshots?.EndTimeout ?? TimeSpan.Zero);
+        return withSnapshots > StopPatience ? withSnapshots : StopPatience;
+    }
 
     /// <summary>What is thrown before the first await is a fault of the task, too: the engine runs by now, and is to end first.</summary>
     private async Task AccompanyAsync(FlowRun run, CancellationToken stop) => await flow.AccompanyAsync(run, stop);

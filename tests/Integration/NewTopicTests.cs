@@ -1,4 +1,4 @@
-using Microsoft.Extensions.Logging;
+using KStreamSharp.Tests.Runtime;
 using Xunit;
 
 namespace KStreamSharp.Tests;
@@ -9,18 +9,17 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
     private readonly string _name = $"new-{Guid.NewGuid().ToString("N")[..12]}";
-    private readonly Heard _heard = new();
+    private readonly ManualResetEventSlim _hasHeard = new();
 
-    public void Dispose() => _heard.Dispose();
+    public void Dispose() => _hasHeard.Dispose();
 
     [Fact]
     public async Task OneThatHasToBeThereIsAskedForAgain()
     {
-        _heard.Text = $"'{_name}' is not there";
-        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address }, _heard);
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address }, Hears($"'{_name}' is not there"));
 
         Task<TopicDescription?> found = Task.Run(() => broker.ExpectTopic(_name), TestContext.Current.CancellationToken);
-        Assert.True(_heard.It.Wait(Limit, TestContext.Current.CancellationToken));
+        Assert.True(_hasHeard.Wait(Limit, TestContext.Current.CancellationToken));
         broker.CreateTopic(new TopicSpec(_name, 3, TopicCleanup.Keep));
 
         Assert.Equal(3, (await found)?.Partitions);
@@ -31,10 +30,9 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
     [InlineData(KafkaGroupProtocol.Consumer, "ConsumerGroupHeartbeat of member")]
     public void AMemberOfAGroupThatSharesItOutGetsItsShare(KafkaGroupProtocol protocol, string asked)
     {
-        _heard.Text = asked;
-        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address, GroupProtocol = protocol, Settings = new Dictionary<string, string> { ["debug"] = "cgrp" } }, _heard);
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address, GroupProtocol = protocol, Settings = new Dictionary<string, string> { ["debug"] = "cgrp" } }, Hears(asked));
         using GroupMember member = broker.JoinGroup(new GroupOptions { Group = _name, Topic = _name, InstanceId = "one", SessionTimeout = TimeSpan.FromSeconds(6), Voided = _ => { } });
-        Until(member, () => _heard.It.IsSet);
+        Until(member, () => _hasHeard.IsSet);
         broker.CreateTopic(new TopicSpec(_name, 2, TopicCleanup.Keep));
 
         HashSet<int> owned = [];
@@ -44,9 +42,8 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
     [Fact]
     public void AMemberWhoseNextClientRefusesASettingSaysSo()
     {
-        Dictionary<string, string> settings = new() { ["debug"] = "cgrp" };
-        _heard.Text = "no matching topics";
-        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address, Settings = settings }, _heard);
+        Dictionary<string, string> settings = [];
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address, Settings = settings });
         using GroupMember member = broker.JoinGroup(new GroupOptions { Group = _name, Topic = _name, InstanceId = null, SessionTimeout = TimeSpan.FromSeconds(6), Voided = _ => { } });
         settings["linger.ms"] = "of a file that is gone";
 
@@ -62,7 +59,7 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
     public void AMemberWhoseTopicIsMadeAnewGetsItsShareAgain(KafkaGroupProtocol protocol)
     {
         Dictionary<string, string> looks = new() { ["topic.metadata.refresh.interval.ms"] = "500" };
-        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address, GroupProtocol = protocol, Settings = looks }, _heard);
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address, GroupProtocol = protocol, Settings = looks });
         using GroupMember member = broker.JoinGroup(new GroupOptions { Group = _name, Topic = _name, InstanceId = null, SessionTimeout = TimeSpan.FromSeconds(6), Voided = _ => { } });
         HashSet<int> owned = [];
         broker.CreateTopic(new TopicSpec(_name, 2, TopicCleanup.Keep));
@@ -86,6 +83,18 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
         }
     }
 
+    /// <summary>A log that sets <see cref="_hasHeard"/> when this is said.</summary>
+    private Lines Hears(string text) => new()
+    {
+        Added = line =>
+        {
+            if (line.Contains(text, StringComparison.Ordinal))
+            {
+                _hasHeard.Set();
+            }
+        },
+    };
+
     private static void Until(GroupMember member, Func<bool> condition, Action<GroupEvent>? tell = null)
     {
         for (long began = TimeProvider.System.GetTimestamp(); !condition();)
@@ -98,33 +107,5 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
 
             Thread.Yield();
         }
-    }
-
-    private sealed class Heard : ILoggerFactory, ILogger
-    {
-        public string Text { get; set; } = "";
-
-        public ManualResetEventSlim It { get; } = new();
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
-        {
-            if (formatter(state, exception).Contains(Text, StringComparison.Ordinal))
-            {
-                It.Set();
-            }
-        }
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public ILogger CreateLogger(string categoryName) => this;
-
-        public void AddProvider(ILoggerProvider provider)
-        {
-        }
-
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public void Dispose() => It.Dispose();
     }
 }

@@ -103,9 +103,9 @@ internal static partial class Log
     [LoggerMessage(500, LogLevel.Warning, "Bad record passed over: {Partition} offset {Offset}, step {Step}: {Reason}")]
     public static partial void Skipped(ILogger logger, TopicPartition partition, long offset, string step, string reason);
 
-    [LoggerMessage(601, LogLevel.Warning, "Topic '{Topic}' is not there; a broker may not have heard of it yet, and is asked again for {Seconds:F0} s.")]
-    public static partial void TopicAbsent(ILogger logger, string topic, double seconds);
-
     [LoggerMessage(EventId = 600, Message = "Kafka client {Client}, {Facility}: {Text}")]
     public static partial void KafkaSays(ILogger logger, LogLevel level, string client, string facility, string text);
+
+    [LoggerMessage(601, LogLevel.Warning, "Topic '{Topic}' is not there; a broker may not have heard of it yet, and is asked again for {Seconds:F0} s.")]
+    public static partial void TopicAbsent(ILogger logger, string topic, double seconds);
 }
