@@ -25,6 +25,8 @@ internal sealed class FlowPlace
 
     public required StateLimits Limits { get; init; }
 
+    public TurnSlices Slices { get; init; } = new();
+
     public string ChangelogTopic => InternalTopics.Changelog(App);
 }
 

@@ -45,6 +45,7 @@ internal sealed class Shard : IDisposable
             PartitionCount = parts.Topics.PartitionCount,
             Store = Store,
             Limits = parts.Limits,
+            Slices = parts.Options.Slices,
         };
         Flow = new FlowInstance(parts.Flow, _place) { Watermark = restored.Watermark };
         _committedWatermark = restored.Watermark;

@@ -12,8 +12,6 @@ internal sealed class ShardWorker : IDisposable
     private static readonly TimeSpan FlushEvery = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan TouchAllEvery = TimeSpan.FromHours(6);
 
-    private const int RecordsPerCommit = 100_000;
-    private const int PurgeEvery = 10_000;
     private const int AbortsInARowMax = 20;
     private const int HealsMax = 3;
 
@@ -587,7 +585,7 @@ internal sealed class ShardWorker : IDisposable
             return _parts.Time.GetElapsedTime(_touchedAllAt) >= TouchAllEvery && _shards.Count > 0;
         }
 
-        return _recordsSince >= RecordsPerCommit
+        return _recordsSince >= _parts.Options.Slices.RecordsPerCommit
             || IsOld
             || _shards.Exists(shard => shard.Touched && shard.Run.Done)
             || _shards.Sum(shard => shard.DirtyBytes) >= _parts.Options.CacheBytesMax / 2;
@@ -668,7 +666,7 @@ internal sealed class ShardWorker : IDisposable
     {
         foreach (Source source in shard.Sources)
         {
-            if (source.Inlet.Step.IsRepartition && source.Committed - source.Purged >= PurgeEvery)
+            if (source.Inlet.Step.IsRepartition && source.Committed - source.Purged >= _parts.Options.Slices.Purge)
             {
                 try
                 {

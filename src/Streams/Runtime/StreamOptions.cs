@@ -66,6 +66,9 @@ public sealed record StreamOptions
     /// <summary>The bytes of a changelog offset where none have been measured, to compare a replay with a download.</summary>
     internal long BytesPerOffsetGuess { get; init; } = 100;
 
+    /// <summary>How much a worker does before it looks up.</summary>
+    internal TurnSlices Slices { get; init; } = new();
+
     /// <summary>Checks the options.</summary>
     /// <exception cref="StreamException">An option cannot be used; the message names it and says why.</exception>
     public void Check()

@@ -13,8 +13,6 @@ namespace KStreamSharp;
 /// </remarks>
 internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 {
-    private const int SliceOfTimers = 250;
-    private const int SliceOfEof = 1_000;
     private const int CellOverhead = 200;
     private const long Unknown = long.MinValue;
 
@@ -23,6 +21,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
     private readonly StatefulContext<TKey, TOut> _context;
     private readonly ShardStore _store;
     private readonly StateLimits _limits;
+    private readonly TurnSlices _slices;
     private readonly SerdeContext _keyContext;
     private readonly SerdeContext _stateContext;
     private readonly byte[] _timerPrefix;
@@ -52,6 +51,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         _keySerde = keySerde;
         _store = instance.Place.Store;
         _limits = instance.Place.Limits;
+        _slices = instance.Place.Slices;
         _keyContext = new(instance.Place.ChangelogTopic, RecordPart.Key);
         _stateContext = new(instance.Place.ChangelogTopic, RecordPart.State);
         _timerPrefix = TimerKey.Prefix(step.Id);
@@ -95,7 +95,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         bool complete = true;
         if (_kind.Eof)
         {
-            List<byte[]> keys = NextLiveKeys(cursor, SliceOfEof);
+            List<byte[]> keys = NextLiveKeys(cursor, _slices.EndOfInput);
             foreach (byte[] key in keys)
             {
                 Cell cell = Find(key);
@@ -109,7 +109,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
                 cursor = key;
             }
 
-            complete = keys.Count < SliceOfEof;
+            complete = keys.Count < _slices.EndOfInput;
         }
 
         if (_kind.Timers)
@@ -329,7 +329,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         {
             ReadOnlySpan<byte> hint = hints.GetKeySpan();
             long time = TimerKey.Time(hint, _timerPrefix.Length);
-            if (time > now || looked++ == SliceOfTimers)
+            if (time > now || looked++ == _slices.Timers)
             {
                 _nextHint = time;
                 _moreDue = time <= now;
