@@ -27,6 +27,15 @@ internal sealed class FlowPlace
 
     public TurnSlices Slices { get; init; } = new();
 
+    /// <summary>
+    /// Asked between two calls of work that may carry over a commit (timers, the end of the input), with the number of calls
+    /// done: true when the rest is to wait for the next turn.
+    /// </summary>
+    public Func<int, bool> IsUrgent { get; init; } = static _ => false;
+
+    /// <summary>Asked between two calls of work that cannot be left half done: true when the transaction would not live to see its end.</summary>
+    public Func<bool> IsOutOfTime { get; init; } = static () => false;
+
     public string ChangelogTopic => InternalTopics.Changelog(App);
 }
 

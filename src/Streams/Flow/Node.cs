@@ -8,7 +8,11 @@ internal abstract class Node(FlowInstance instance, Step step)
     protected FlowInstance Instance { get; } = instance;
 
     /// <summary>The turn's items have been pushed: batches are handled, then due timers.</summary>
+    /// <exception cref="TurnTooLongException">The transaction has grown too old in the midst of a batch.</exception>
     public abstract void EndTurn();
+
+    /// <summary>Items were gathered and not handled, or keys called and not asked when they want to be notified. No commit may come then.</summary>
+    public virtual bool IsInTurn => false;
 
     /// <summary>The transaction was aborted: what the turn has gathered is forgotten.</summary>
     public virtual void Reset()

@@ -39,6 +39,8 @@ internal sealed class FlatMapBatchNode<T, TOut> : Node
 
     public Port<T> Port { get; }
 
+    public override bool IsInTurn => _batch.Count > 0;
+
     public override void EndTurn()
     {
         if (_batch.Count == 0)
@@ -51,8 +53,15 @@ internal sealed class FlatMapBatchNode<T, TOut> : Node
         _batch = [];
         _timestamp = long.MinValue;
         Instance.CurrentStep = Step.Id;
+        int elements = 0;
         foreach (TOut element in _mapper(batch))
         {
+            if (elements > 0 && Instance.Place.IsOutOfTime())
+            {
+                throw new TurnTooLongException(Step.Id, Math.Min(elements, batch.Count), batch.Count);
+            }
+
+            elements++;
             _next.Push(element, stamp);
             Instance.CurrentStep = Step.Id;
         }

@@ -23,7 +23,7 @@ internal sealed class Shard : IDisposable
     private byte[] _marker = [];
     private long _appended;
 
-    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction, ShardSnapshots? snapshots)
+    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction, ShardSnapshots? snapshots, Func<int, bool> isUrgent, Func<bool> isOutOfTime)
     {
         Snapshots = snapshots;
         StoredMarker? stored = restored.Store.ReadMarker();
@@ -46,6 +46,8 @@ internal sealed class Shard : IDisposable
             Store = Store,
             Limits = parts.Limits,
             Slices = parts.Options.Slices,
+            IsUrgent = isUrgent,
+            IsOutOfTime = isOutOfTime,
         };
         Flow = new FlowInstance(parts.Flow, _place) { Watermark = restored.Watermark };
         _committedWatermark = restored.Watermark;
@@ -313,6 +315,12 @@ internal sealed class Shard : IDisposable
             }
         }
 
+        if (moved)
+        {
+            // What a slice emitted may wait in a batch further down, in a step that has not ended: the commit may come next.
+            EndTurn();
+        }
+
         if (_ended.Count == Flow.Flow.Steps.Count)
         {
             Run = Run with { Done = true };
@@ -325,6 +333,14 @@ internal sealed class Shard : IDisposable
     /// <summary>Commit, steps 1 and 2: states, then the marker as the shard's last record.</summary>
     public void Write(long now)
     {
+        foreach (Node node in Flow.Nodes)
+        {
+            if (node.IsInTurn)
+            {
+                throw new InvalidOperationException($"Step '{node.Step.Id}' of shard {Id} is in the midst of a turn: a commit now would lose what it holds. This is a defect of the engine; please report it.");
+            }
+        }
+
         _changes.Begin(now);
         foreach (StatefulNode node in Flow.StatefulNodes)
         {

@@ -11,8 +11,10 @@ internal sealed class ShardWorker : IDisposable
 {
     private static readonly TimeSpan FlushEvery = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan TouchAllEvery = TimeSpan.FromHours(6);
+    private static readonly TimeSpan PurgeAgainAfter = TimeSpan.FromMinutes(10);
 
     private const int AbortsInARowMax = 20;
+    private const int OutlivedMax = 3;
     private const int HealsMax = 3;
 
     private readonly EngineParts _parts;
@@ -22,6 +24,8 @@ internal sealed class ShardWorker : IDisposable
     private readonly FiniteRun _run;
     private readonly Transaction _transaction;
     private readonly Commit _commit;
+    private readonly Pace _pace;
+    private readonly TimeSpan _outOfTime;
     private readonly ConcurrentQueue<WorkerMessage> _inbox = new();
     private readonly List<Shard> _shards = [];
     private readonly Dictionary<int, int> _healed = [];
@@ -35,6 +39,10 @@ internal sealed class ShardWorker : IDisposable
     private long _pausedAt = -1;
     private int _abortsInARow;
     private long _failingSince;
+    private int _outlived;
+    private string _outlivedBy = "";
+    private volatile string? _slowStep;
+    private long _purgeFailedAt;
     private long _turnBegan;
     private long _turnEnded;
     private volatile Shard? _current;
@@ -52,6 +60,10 @@ internal sealed class ShardWorker : IDisposable
         _transaction = new Transaction(parts, slot);
         _commit = parts.Steps.NewCommit(parts, membership, _transaction);
         _touchedAllAt = parts.Time.GetTimestamp();
+        _pace = new Pace(parts.Options.RecordsPerTurnMax);
+
+        // The rest is for the commit.
+        _outOfTime = parts.Options.TransactionTimeout * 0.9;
     }
 
     /// <summary>The shards that run here or are on their way.</summary>
@@ -90,7 +102,15 @@ internal sealed class ShardWorker : IDisposable
     }
 
     /// <summary>From another thread, now and then: look at the clock between two records, so that slow code of a step does not outlive the transaction.</summary>
-    public void Tick() => _lookAround = true;
+    public void Tick()
+    {
+        _lookAround = true;
+        long since = Volatile.Read(ref _touchedSince);
+        if (_slowStep is null && since != 0 && TurnBegan != 0 && _parts.Time.GetElapsedTime(since) >= _parts.Options.TransactionTimeout)
+        {
+            _slowStep = CurrentStep;
+        }
+    }
 
     /// <summary>Waits until there may be something to do.</summary>
     public void Wait(TimeSpan atMost) => Reader.Wait(atMost);
@@ -290,7 +310,7 @@ internal sealed class ShardWorker : IDisposable
     private void Adopt(RestoredShard restored)
     {
         ShardSnapshots? snapshots = _snapshotter is null ? null : new(_parts, _snapshotter, _ledger.Requests, restored);
-        Shard shard = new(_parts, restored, _transaction, snapshots) { FlushedAt = _parts.Time.GetTimestamp() };
+        Shard shard = new(_parts, restored, _transaction, snapshots, IsUrgentAfter, IsOutOfTime) { FlushedAt = _parts.Time.GetTimestamp() };
         _shards.Add(shard);
         shard.Assign(Reader);
     }
@@ -366,14 +386,28 @@ internal sealed class ShardWorker : IDisposable
 
             _current = shard;
             shard.Flow.Now = now;
+            bool isFirst = _touchedSince == 0;
+            if (isFirst)
+            {
+                // Before the work: timers and batches look at the age, too.
+                Volatile.Write(ref _touchedSince, _parts.Time.GetTimestamp());
+            }
+
             try
             {
                 moved |= Process(shard, ledger);
                 moved |= shard.HasMoreDue;
-                if (_run.IsWanted)
+                if (_run.IsWanted && !(_pace.IsCareful && IsOld))
                 {
                     moved |= FollowRun(shard, ledger);
                 }
+            }
+            catch (TurnTooLongException error)
+            {
+                shard.Touched = true;
+                Outlived(error.Share);
+                AbortAndRewind($"the transaction would outlive its limit of {_parts.Options.TransactionTimeout}: {error.Message}; turns are made smaller");
+                return true;
             }
             catch (BrokerException)
             {
@@ -391,12 +425,12 @@ internal sealed class ShardWorker : IDisposable
 
             Interlocked.Add(ref _parts.Counters.RecordsOut, shard.Tell());
             shard.Touched |= shard.DirtyBytes > 0 || shard.Snapshots is { HasToPublish: true };
-            if (shard.Touched && _touchedSince == 0)
+            if (isFirst && !shard.Touched)
             {
-                _touchedSince = _parts.Time.GetTimestamp();
+                _touchedSince = 0;
             }
 
-            if (IsOld)
+            if (IsOld || (_pace.IsCareful && shard.Touched))
             {
                 // Slow steps: the other shards get the next turns, or the transaction would grow older with each of them.
                 break;
@@ -413,6 +447,13 @@ internal sealed class ShardWorker : IDisposable
     /// </summary>
     private bool Process(Shard shard, RunLedger.State ledger)
     {
+        if (_pace.IsCareful && shard.HasMoreDue)
+        {
+            // A record and a timer may be too much for one transaction: what was put off comes first, and alone.
+            shard.EndTurn();
+            return true;
+        }
+
         IReadOnlyList<Source> sources = shard.Sources;
         for (int i = 0; i < sources.Count; i++)
         {
@@ -439,16 +480,11 @@ internal sealed class ShardWorker : IDisposable
                 continue;
             }
 
-            if (_touchedSince == 0)
-            {
-                _touchedSince = _parts.Time.GetTimestamp();
-            }
-
             Process(shard, source);
             source.Advance(Reader);
             records++;
             fromInputs += source.Inlet.Step.IsRepartition ? 0 : 1;
-            if (_lookAround && IsUrgent())
+            if ((_lookAround && IsUrgent()) || (_pace.IsCareful && records >= _pace.Records))
             {
                 break;
             }
@@ -494,7 +530,7 @@ internal sealed class ShardWorker : IDisposable
     {
         try
         {
-            source.Fill(Reader, _parts.Options.RecordsPerTurnMax);
+            source.Fill(Reader, _pace.Records);
         }
         catch (OffsetOutOfRangeException error)
         {
@@ -575,6 +611,21 @@ internal sealed class ShardWorker : IDisposable
         return !_inbox.IsEmpty || IsOld;
     }
 
+    /// <summary>Whether work that may carry over a commit is to pause. At least one call is made each turn, so that all gets further; unless that one might be too much.</summary>
+    private bool IsUrgentAfter(int calls) => (calls > 0 || _pace.IsCareful) && _lookAround && IsUrgent();
+
+    /// <summary>Whether work that cannot be left half done is to be broken off.</summary>
+    private bool IsOutOfTime()
+    {
+        if (!_lookAround)
+        {
+            return false;
+        }
+
+        _lookAround = false;
+        return !_parts.CommitsByHand && _touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _outOfTime;
+    }
+
     /// <summary>The open transaction is to be committed by its age.</summary>
     private bool IsOld => !_parts.CommitsByHand && _touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.CommitInterval;
 
@@ -585,7 +636,8 @@ internal sealed class ShardWorker : IDisposable
             return _parts.Time.GetElapsedTime(_touchedAllAt) >= TouchAllEvery && _shards.Count > 0;
         }
 
-        return _recordsSince >= _parts.Options.Slices.RecordsPerCommit
+        return _pace.IsCareful
+            || _recordsSince >= _parts.Options.Slices.RecordsPerCommit
             || IsOld
             || _shards.Exists(shard => shard.Touched && shard.Run.Done)
             || _shards.Sum(shard => shard.DirtyBytes) >= _parts.Options.CacheBytesMax / 2;
@@ -612,11 +664,23 @@ internal sealed class ShardWorker : IDisposable
             return;
         }
 
+        bool isMoreThanClaims = Array.Exists(touched, shard => shard.Claimed);
+        bool isYoung = _touchedSince == 0 || _parts.Time.GetElapsedTime(_touchedSince) < _parts.Options.TransactionTimeout / 4;
         Complete(touched);
-        _abortsInARow = 0;
+        if (isMoreThanClaims && isYoung && _pace.IsCareful)
+        {
+            _pace.Quicken();
+        }
+
+        if (isMoreThanClaims)
+        {
+            // Not by a claim: what fails after each takeover would never be said.
+            _abortsInARow = 0;
+            _outlived = 0;
+        }
+
         _announcedOpen = false;
-        _touchedSince = 0;
-        _recordsSince = 0;
+        Begin();
         foreach (Shard shard in touched.Where(_shards.Contains))
         {
             Purge(shard);
@@ -662,8 +726,14 @@ internal sealed class ShardWorker : IDisposable
             ? wanted
             : null;
 
+    /// <summary>Housekeeping: what is committed stays committed, and what is not deleted now is deleted later.</summary>
     private void Purge(Shard shard)
     {
+        if (_purgeFailedAt != 0 && _parts.Time.GetElapsedTime(_purgeFailedAt) < PurgeAgainAfter)
+        {
+            return;
+        }
+
         foreach (Source source in shard.Sources)
         {
             if (source.Inlet.Step.IsRepartition && source.Committed - source.Purged >= _parts.Options.Slices.Purge)
@@ -672,9 +742,10 @@ internal sealed class ShardWorker : IDisposable
                 {
                     _parts.Broker.DeleteRecords(source.Partition, source.Committed);
                 }
-                catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+                catch (BrokerException error)
                 {
-                    // They are deleted a little later; what is committed stays committed.
+                    _purgeFailedAt = _parts.Time.GetTimestamp();
+                    Log.NotPurged(_parts.Logger, source.Partition, source.Committed, PurgeAgainAfter.TotalMinutes, error.Message);
                     return;
                 }
 
@@ -686,6 +757,11 @@ internal sealed class ShardWorker : IDisposable
     private void GoBack(BrokerException error)
     {
         Interlocked.Increment(ref _parts.Counters.TransactionFailures[(int)error.Consequence]);
+        if (error.Consequence != Consequence.Stop && _touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.TransactionTimeout)
+        {
+            Outlived(share: 0.5);
+        }
+
         switch (error.Consequence)
         {
             case Consequence.Stop:
@@ -758,6 +834,34 @@ internal sealed class ShardWorker : IDisposable
         Forget();
     }
 
+    /// <summary>
+    /// The open transaction is too old to be committed, by a slow step or because the process stood still: the next ones are
+    /// smaller. The same call of a step again and again, when nothing smaller can be tried, is a step that can never be committed.
+    /// </summary>
+    /// <exception cref="StreamException">That is so.</exception>
+    private void Outlived(double share)
+    {
+        bool isSlowest = _pace.IsSlowest;
+        _pace.Slow(_recordsSince, share);
+        Shard? shard = _current;
+        if (!isSlowest || shard is null)
+        {
+            return;
+        }
+
+        string step = _slowStep is { Length: > 0 } slow ? slow : shard.Flow.CurrentStep;
+        string? key = shard.Flow.StatefulNodes.FirstOrDefault(node => node.Step.Id == step)?.LastKey;
+        string call = $"Step '{step}'{(key is null ? "" : $" with key '{key}'")} in shard {shard.Id}{string.Concat(shard.Sources.Where(source => source.Position != source.Committed).Select(source => $", offset {source.Committed} of {source.Partition}"))}";
+        _outlived = call == _outlivedBy ? _outlived + 1 : 1;
+        _outlivedBy = call;
+        if (_outlived >= OutlivedMax)
+        {
+            throw new StreamException(
+                ExitCode.UserCode,
+                $"{call}, takes longer than a transaction may be open (TransactionTimeout, {_parts.Options.TransactionTimeout}): tried {_outlived} times by itself, and nothing of it is committed. Let the step return sooner, or raise TransactionTimeout.");
+        }
+    }
+
     private void Forget()
     {
         if (_announcedOpen)
@@ -767,8 +871,15 @@ internal sealed class ShardWorker : IDisposable
             _run.Join(0);
         }
 
+        Begin();
+    }
+
+    /// <summary>The next transaction begins with its first record.</summary>
+    private void Begin()
+    {
         _touchedSince = 0;
         _recordsSince = 0;
+        _slowStep = null;
     }
 
     /// <summary>The shard's state in memory and in the store can no longer be told from the broker's: from the start again.</summary>

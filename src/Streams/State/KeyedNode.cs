@@ -43,6 +43,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
     private byte[]? _examined;
     private long _nextHint = Unknown;
     private bool _moreDue;
+    private Cell? _last;
 
     public KeyedNode(FlowInstance instance, Step step, StatefulKind<TKey, TIn, TOut> kind, Serde<TKey> keySerde, Port<Keyed<TKey, TOut>> next)
         : base(instance, step)
@@ -70,6 +71,10 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 
     public override bool HasMoreDue => _moreDue && _nextHint <= Instance.Now.UtcTicks;
 
+    public override string LastKey => $"{(_last is { } last ? last.Key : default)}";
+
+    public override bool IsInTurn => _batches.Count > 0 || _called.Count > 0;
+
     public override long TakeCacheMisses()
     {
         long taken = _misses;
@@ -96,8 +101,16 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         if (_kind.Eof)
         {
             List<byte[]> keys = NextLiveKeys(cursor, _slices.EndOfInput);
-            foreach (byte[] key in keys)
+            complete = keys.Count < _slices.EndOfInput;
+            for (int done = 0; done < keys.Count; done++)
             {
+                if (Instance.Place.IsUrgent(done))
+                {
+                    complete = false;
+                    break;
+                }
+
+                byte[] key = keys[done];
                 Cell cell = Find(key);
                 if (cell.IsAlive)
                 {
@@ -108,8 +121,6 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 
                 cursor = key;
             }
-
-            complete = keys.Count < _slices.EndOfInput;
         }
 
         if (_kind.Timers)
@@ -249,8 +260,14 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         }
 
         _batches.Sort(Cell.ByKey);
-        foreach (Cell cell in _batches)
+        for (int done = 0; done < _batches.Count; done++)
         {
+            if (done > 0 && Instance.Place.IsOutOfTime())
+            {
+                throw new TurnTooLongException(Step.Id, done, _batches.Count);
+            }
+
+            Cell cell = _batches[done];
             KeyLogic<TKey, TIn, TOut> logic = Wake(cell);
             cell.Timestamp = Math.Max(cell.Timestamp, cell.BatchTimestamp);
             _context.Enter(cell.Key, new(cell.BatchTimestamp, Headers.Empty), cell.Timestamp);
@@ -275,10 +292,18 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
             return;
         }
 
+        byte[]? examined = _examined;
         CollectDue(now);
         _due.Sort(Cell.ByKey);
-        foreach (Cell cell in _due)
+        for (int done = 0; done < _due.Count; done++)
         {
+            if (Instance.Place.IsUrgent(done))
+            {
+                PutBack(done, examined);
+                break;
+            }
+
+            Cell cell = _due[done];
             cell.IsDue = false;
             long time = cell.NotifyAt;
             KeyLogic<TKey, TIn, TOut> logic = Wake(cell);
@@ -300,6 +325,28 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         }
 
         _due.Clear();
+    }
+
+    /// <summary>
+    /// The due keys from one on wait for the next turn, perhaps past a commit. Their hints must outlive it: so none of this slice
+    /// counts as examined. Those of keys that have been notified are no longer true, and are passed over next time.
+    /// </summary>
+    private void PutBack(int first, byte[]? examined)
+    {
+        for (int i = first; i < _due.Count; i++)
+        {
+            Cell cell = _due[i];
+            cell.IsDue = false;
+            if (cell.IsDirty)
+            {
+                // Perhaps not in the store yet. A clean key's hint is; to name its cell here would keep it past its eviction.
+                _fresh.Enqueue(cell, cell.NotifyAt);
+            }
+        }
+
+        _examined = examined;
+        _nextHint = Instance.Now.UtcTicks;
+        _moreDue = true;
     }
 
     private void CollectDue(long now)
@@ -411,6 +458,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
 
     private KeyLogic<TKey, TIn, TOut> Wake(Cell cell)
     {
+        _last = cell;
         if (cell.Logic is not null)
         {
             return cell.Logic;

@@ -15,6 +15,9 @@ internal abstract class StatefulNode(FlowInstance instance, Step step) : Node(in
     /// <summary>How many keys were not in memory since the last call, and were looked for in the store.</summary>
     public abstract long TakeCacheMisses();
 
+    /// <summary>The key that the step's code was called with last, for errors.</summary>
+    public abstract string LastKey { get; }
+
     /// <summary>Whether more timers are due than the last turn handled.</summary>
     public abstract bool HasMoreDue { get; }
 

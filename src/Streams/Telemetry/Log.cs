@@ -100,6 +100,9 @@ internal static partial class Log
     [LoggerMessage(402, LogLevel.Error, "Shard {Shard}: a committed change could not be applied to the local state; the shard is taken over again: {Reason}")]
     public static partial void ApplyFailed(ILogger logger, int shard, string reason);
 
+    [LoggerMessage(403, LogLevel.Warning, "Records of {Partition} below offset {Offset}, which are processed and committed, cannot be deleted; the topic keeps them, and it is tried again in {Minutes:F0} min: {Reason}")]
+    public static partial void NotPurged(ILogger logger, TopicPartition partition, long offset, double minutes, string reason);
+
     [LoggerMessage(500, LogLevel.Warning, "Bad record passed over: {Partition} offset {Offset}, step {Step}: {Reason}")]
     public static partial void Skipped(ILogger logger, TopicPartition partition, long offset, string step, string reason);
 
