@@ -515,7 +515,6 @@ internal sealed class ShardWorker : IDisposable
                 return;
             }
 
-            flow.Watermark = Math.Max(flow.Watermark, record.Timestamp);
             source.Inlet.Push(record);
         }
         catch (BadRecordException error)
@@ -531,7 +530,7 @@ internal sealed class ShardWorker : IDisposable
 
             throw new StreamException(
                 ExitCode.BadRecord,
-                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}. Nothing of it is committed. {(step.IsRepartition ? "Another version of the flow wrote it with another serde: run that version to the end of this topic first." : "Mend the serde, or let the input skip bad records (InputOptions.BadRecords).")}",
+                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}{(error.Message.EndsWith('?') ? "" : ".")} Nothing of it is committed. {(step.IsRepartition ? "Another version of the flow wrote it with another serde: run that version to the end of this topic first." : "Mend the serde or what writes the topic, or let the input skip bad records (InputOptions.BadRecords).")}",
                 error);
         }
         catch (Exception error) when (error is not (StreamException or BrokerException or InstanceStoppedException))
