@@ -290,7 +290,7 @@ internal sealed class ShardWorker : IDisposable
     private void Adopt(RestoredShard restored)
     {
         ShardSnapshots? snapshots = _snapshotter is null ? null : new(_parts, _snapshotter, _ledger.Requests, restored);
-        Shard shard = new(_parts, restored, _transaction, snapshots) { FlushedAt = _parts.Time.GetTimestamp() };
+        Shard shard = new(_parts, restored, _transaction, snapshots, _ledger) { FlushedAt = _parts.Time.GetTimestamp() };
         _shards.Add(shard);
         shard.Assign(Reader);
     }
@@ -390,7 +390,7 @@ internal sealed class ShardWorker : IDisposable
             }
 
             Interlocked.Add(ref _parts.Counters.RecordsOut, shard.Tell());
-            shard.Touched |= shard.DirtyBytes > 0 || shard.Snapshots is { HasToPublish: true };
+            shard.Touched |= shard.DirtyBytes > 0 || shard.Snapshots is { HasToPublish: true } || shard.HasToAnswer;
             if (shard.Touched && _touchedSince == 0)
             {
                 _touchedSince = _parts.Time.GetTimestamp();

@@ -202,7 +202,8 @@ public sealed class StreamEngine : IDisposable
             Tend(instance);
         }
 
-        if (LeavesGroup || instance.IsDone || leaves?.Result == true)
+        // One that may not be here leaves its shards to those that may.
+        if (LeavesGroup || instance.IsDone || leaves?.Result == true || instance.Ledger.Beside is not null)
         {
             instance.Membership.Leave();
         }
