@@ -1,4 +1,3 @@
-using System.Net;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -12,11 +11,12 @@ public static class KStreamServices
 {
     /// <summary>
     /// Runs a flow as long as the application runs: it starts with it, and commits and leaves when it stops. When the flow
-    /// fails, or a finite run is done, the application stops; after a failure the process's exit code is that of
-    /// <see cref="ExitCode"/>. Once per flow. The broker is the container's <see cref="Broker"/>; when none is registered, the
+    /// fails, the application stops, and the process's exit code is that of <see cref="ExitCode"/>; when a finite run is done,
+    /// the application stops unless other flows still run. Once per flow; several flows need an application id each, which is
+    /// the flow's id where <see cref="StreamOptions.AppId"/> says nothing else. The broker is the container's <see cref="Broker"/>; when none is registered, the
     /// Kafka cluster that <c>KStreamSharp:Kafka:BootstrapServers</c> of the configuration names, else one that is embedded
     /// in the folder <c>broker</c> of the state folder. On Kafka, the topics that the flow reads and writes must exist.
-    /// Where <c>KStreamSharp:Http</c> of the configuration names an address and a port, health, status and metrics are served there;
+    /// Where <c>KStreamSharp:Http</c> of the configuration names an address and a port, health, status and metrics of all flows are served there;
     /// otherwise the meter and the activity source, both named <c>KStreamSharp</c>, are for the application's own exporters.
     /// Snapshots go to the container's <see cref="ISnapshotStore"/>, if there is one and neither the options nor the configuration name another.
     /// </summary>
@@ -28,14 +28,15 @@ public static class KStreamServices
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(flow);
         services.TryAddSingleton(provider => BrokerCalls.Open(Options(provider), provider.GetRequiredService<ILoggerFactory>()));
-        return services.AddSingleton<IHostedService>(provider => new FlowService(
+        services.TryAddSingleton<HostedFlows>();
+        return services.AddSingleton<IHostedService>(provider => new HostedFlow(
             flow(provider),
             provider.GetRequiredService<Broker>(),
             WithSnapshots(provider, Options(provider)),
             Options(provider).Http,
             Options(provider).StatefulSet,
             provider.GetRequiredService<ILoggerFactory>(),
-            provider.GetRequiredService<IHostApplicationLifetime>()));
+            provider.GetRequiredService<HostedFlows>()));
 
         static StreamOptions WithSnapshots(IServiceProvider provider, HostOptions options)
         {
@@ -48,34 +49,6 @@ public static class KStreamServices
         {
             HostOptions configured = HostSettings.Read(provider.GetRequiredService<IConfiguration>());
             return options is null ? configured : configured with { Stream = options };
-        }
-    }
-
-    private sealed class FlowService(Dataflow flow, Broker broker, StreamOptions options, IPEndPoint? http, string? statefulSet, ILoggerFactory logging, IHostApplicationLifetime application) : BackgroundService
-    {
-        protected override async Task ExecuteAsync(CancellationToken stoppingToken)
-        {
-            try
-            {
-                if (broker is EmbeddedBroker embedded)
-                {
-                    EmbeddedTopics.Make(flow, embedded, options);
-                }
-
-                using StreamEngine engine = new(flow, broker, options, logging) { AsksToLeave = ScaleIn.Question(statefulSet, options, logging) };
-                using HostTelemetry telemetry = new(options.AppId ?? flow.Id, options, hasPage: http is not null, exports: false);
-                await using StatusServer? server = http is null
-                    ? null
-                    : await StatusServer.StartAsync(http, new RunHealth(flow.Id, options, () => engine.Status, TimeProvider.System), telemetry);
-                await engine.RunAsync(stoppingToken);
-            }
-            catch (Exception error)
-            {
-                logging.CreateLogger("KStreamSharp").LogCritical(error, "Flow {Flow} has failed: {Reason}", flow.Id, error.Message);
-                Environment.ExitCode = (int)(error is StreamException known ? known.Code : error is UsageException ? ExitCode.Usage : ExitCode.Internal);
-            }
-
-            application.StopApplication();
         }
     }
 }

@@ -170,7 +170,7 @@ internal sealed class StateLook
     private static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
 
     private static string Time(long milliseconds) =>
-        milliseconds >= DateTimeOffset.MinValue.ToUnixTimeMilliseconds() && milliseconds <= DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()
+        RecordTime.IsOne(milliseconds)
             ? DateTimeOffset.FromUnixTimeMilliseconds(milliseconds).ToString(TimeFormat, CultureInfo.InvariantCulture)
             : Text(milliseconds);
 

@@ -20,7 +20,15 @@ internal sealed class StatusServer : IAsyncDisposable
     public string Address => _web.Urls.First();
 
     /// <exception cref="UsageException">The address or the port cannot be had.</exception>
-    public static async Task<StatusServer> StartAsync(IPEndPoint endpoint, RunHealth run, HostTelemetry telemetry)
+    public static Task<StatusServer> StartAsync(IPEndPoint endpoint, RunHealth run, HostTelemetry telemetry)
+    {
+        RunHealth[] only = [run];
+        return StartAsync(endpoint, () => only, telemetry);
+    }
+
+    /// <summary>For several flows in one process: those that still run.</summary>
+    /// <inheritdoc cref="StartAsync(IPEndPoint, RunHealth, HostTelemetry)"/>
+    public static async Task<StatusServer> StartAsync(IPEndPoint endpoint, Func<IReadOnlyList<RunHealth>> runs, HostTelemetry telemetry)
     {
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
@@ -33,7 +41,7 @@ internal sealed class StatusServer : IAsyncDisposable
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         WebApplication web = builder.Build();
         telemetry.Serve(web, "/metrics");
-        web.Run(context => AnswerAsync(context, run));
+        web.Run(context => AnswerAsync(context, runs()));
         try
         {
             await web.StartAsync();
@@ -49,7 +57,7 @@ internal sealed class StatusServer : IAsyncDisposable
 
     public ValueTask DisposeAsync() => _web.DisposeAsync();
 
-    private static Task AnswerAsync(HttpContext context, RunHealth run)
+    private static Task AnswerAsync(HttpContext context, IReadOnlyList<RunHealth> runs)
     {
         if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))
         {
@@ -60,26 +68,28 @@ internal sealed class StatusServer : IAsyncDisposable
         switch (context.Request.Path.Value)
         {
             case "/health/live":
-                return HealthAsync(context, run, "live", run.WhyNotLive());
+                return HealthAsync(context, runs, "live", static run => run.WhyNotLive());
             case "/health/startup":
-                return HealthAsync(context, run, "started", run.WhyNotStarted());
+                return HealthAsync(context, runs, "started", static run => run.WhyNotStarted());
             case "/health/ready":
-                return HealthAsync(context, run, "ready", run.WhyNotReady());
+                return HealthAsync(context, runs, "ready", static run => run.WhyNotReady());
             case "/status":
-                return JsonAsync(context, StatusPage.Json(run));
+                return JsonAsync(context, runs is [{ } only] ? StatusPage.Json(only) : new { flows = runs.Select(StatusPage.Json) });
             case "/":
                 context.Response.ContentType = "text/html; charset=utf-8";
-                return context.Response.WriteAsync(StatusPage.Html(run), context.RequestAborted);
+                return context.Response.WriteAsync(string.Concat(runs.Select(StatusPage.Html)), context.RequestAborted);
             default:
                 context.Response.StatusCode = StatusCodes.Status404NotFound;
                 return JsonAsync(context, new { error = "There are: /, /status, /health/live, /health/startup, /health/ready, /metrics." });
         }
     }
 
-    private static Task HealthAsync(HttpContext context, RunHealth run, string word, IReadOnlyList<string> reasons)
+    /// <summary>Of several flows each must be so.</summary>
+    private static Task HealthAsync(HttpContext context, IReadOnlyList<RunHealth> runs, string word, Func<RunHealth, IReadOnlyList<string>> why)
     {
-        context.Response.StatusCode = reasons.Count == 0 ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
-        return JsonAsync(context, new { status = reasons.Count == 0 ? word : $"not {word}", reasons, shards = StatusPage.Shards(run.Status) });
+        string[] reasons = [.. runs.SelectMany(why, (run, reason) => runs.Count == 1 ? reason : $"flow {run.Flow}: {reason}")];
+        context.Response.StatusCode = reasons.Length == 0 ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
+        return JsonAsync(context, new { status = reasons.Length == 0 ? word : $"not {word}", reasons, shards = runs.SelectMany(run => StatusPage.Shards(run.Status)) });
     }
 
     private static Task JsonAsync(HttpContext context, object body)

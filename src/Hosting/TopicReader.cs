@@ -116,7 +116,7 @@ public sealed class TopicReader<TKey, TValue> : IDisposable
             return new(
                 record.HasKey ? _topic.Key.Deserialize(record.Key, new(_topic.Name, RecordPart.Key)) : default!,
                 record.HasValue ? _topic.Value.Deserialize(record.Value, new(_topic.Name, RecordPart.Value)) : default!,
-                DateTimeOffset.FromUnixTimeMilliseconds(record.Timestamp),
+                RecordTime.Of(record.Timestamp),
                 record.Headers);
         }
         catch (Exception error)

@@ -88,6 +88,14 @@ public sealed class FlowDriver : IDisposable
     public void PushBytes(string topic, byte[]? key, byte[]? value, DateTimeOffset? timestamp = null, Headers? headers = null) =>
         _broker.Produce(topic, key, value, timestamp ?? Now, headers);
 
+    /// <summary>Appends bytes with a timestamp as they lie in a topic, in milliseconds since 1970: for one that no <see cref="DateTimeOffset"/> holds.</summary>
+    internal void PushAt(TopicPartition partition, byte[]? key, byte[]? value, long timestamp)
+    {
+        using OutputWriter writer = _broker.CreateOutputWriter();
+        writer.Append(partition, new(timestamp, key, key is not null, value, value is not null, Headers.Empty));
+        writer.Flush();
+    }
+
     /// <summary>One turn of every worker, without a commit: reads what was pushed (up to 1,000 records a topic), handles batches, fires due timers.</summary>
     /// <exception cref="StreamException">A record or a step failed.</exception>
     public void Turn() => TurnAll();

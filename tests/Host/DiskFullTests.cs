@@ -62,6 +62,88 @@ public sealed class DiskFullTests : IDisposable
         Assert.Contains("Read-only file system", second.Errors, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void WhatWasBegunOnAFullDiskIsUsedWhenThereIsRoomAgain()
+    {
+        Mount(megabytes: 8);
+        string filler = _folder.File("disk/filler");
+        List<string> begun = [];
+        int failed = 0;
+        for (int pages = 0; pages < 60; pages += pages < 16 ? 1 : 4)
+        {
+            string dir = Directory.CreateDirectory(_folder.File($"disk/{pages}")).FullName;
+            begun.Add(dir);
+            Fill(filler, pages);
+            try
+            {
+                Begin(dir);
+            }
+            catch (StreamException error)
+            {
+                failed++;
+                Assert.Equal(ExitCode.State, error.Code);
+                Assert.Contains("No space left on device", error.Message, StringComparison.Ordinal);
+            }
+
+            File.Delete(filler);
+        }
+
+        Assert.InRange(failed, 10, begun.Count - 1);
+        Assert.Equal(0, Run("mount", "-o", "remount,size=200m", _folder.File("disk")));
+        foreach (string dir in begun)
+        {
+            Begin(dir);
+        }
+    }
+
+    /// <summary>A state folder with a shard, and the folder of an embedded broker, as an instance makes them or finds them.</summary>
+    private static void Begin(string dir)
+    {
+        using StateFolder folder = StateFolder.Open(dir, "app", "me");
+        using StateLimits limits = new(1 << 20, 8 << 20, 8 << 20, evictAlways: false);
+        string identity = StateFolder.Identity("app", 0, new Guid(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11));
+        using (ShardStore store = ShardStore.Open(folder.ShardPath(0), limits))
+        {
+            Assert.Equal(identity, store.ReadIdentity() ?? identity);
+            Assert.Equal("v", System.Text.Encoding.UTF8.GetString(store.Get("step", "k"u8) ?? "v"u8.ToArray()));
+            store.WriteIdentity(identity);
+            using StoreBatch batch = store.NewBatch();
+            batch.Put("step", "k"u8, "v"u8);
+            batch.Put("other", "k"u8, "v"u8);
+            store.Write(batch);
+            store.Flush();
+        }
+
+        using EmbeddedBroker broker = EmbeddedBroker.Open(Path.Combine(dir, "broker"));
+        if (broker.DescribeTopic("in") is null)
+        {
+            broker.CreateTopic("in", 1);
+        }
+    }
+
+    /// <summary>Takes all room of the disk but some pages of 4 KiB.</summary>
+    private static void Fill(string filler, int pagesLeft)
+    {
+        byte[] page = new byte[4096];
+        using (FileStream file = new(filler, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
+        {
+            try
+            {
+                while (true)
+                {
+                    file.Write(page);
+                }
+            }
+            catch (IOException)
+            {
+                // It is full now.
+            }
+        }
+
+        using FileStream shorter = new(filler, FileMode.Open, FileAccess.Write, FileShare.None, bufferSize: 0);
+        shorter.SetLength(Math.Max(0, (shorter.Length & ~4095) - (4096L * pagesLeft)));
+    }
+
     private HostProcess Host(string arguments) => HostProcess.Start(_folder.File("disk"), $"{arguments} --state-dir {_folder.File("disk/state")}");
 
     private void Mount(int megabytes)

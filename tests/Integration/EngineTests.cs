@@ -73,6 +73,28 @@ public sealed class EngineTests(KafkaCluster cluster, ITestOutputHelper output) 
         AssertCounted(records: 3_000, keys: 40);
     }
 
+    [Fact]
+    public async Task AFiniteInstanceBesideAnEndlessOneEndsAndSaysWhy()
+    {
+        CreateTopics(partitions: 2);
+        Load(records: 100, keys: 10);
+        await using RunningEngine endless = Start("endless");
+        await Until(() => endless.Shards == 2 && Committed() == 100, "the shards run", endless);
+        await using (RunningEngine finite = Start("finite", untilEnd: true))
+        {
+            StreamException error = await Assert.ThrowsAsync<StreamException>(finite.Ended);
+            Assert.Equal(ExitCode.Usage, error.Code);
+            Assert.StartsWith("Instance 'endless' runs shard ", error.Message, StringComparison.Ordinal);
+        }
+
+        Load(records: 100, keys: 10);
+        await Until(() => endless.Shards == 2 && Committed() == 200, "the endless one goes on with all shards", endless);
+        await endless.Stop();
+        await using RunningEngine again = Start("finite", untilEnd: true);
+        await again.Ended();
+        AssertCounted(records: 200, keys: 10);
+    }
+
     private string Input => $"{_app}-in";
 
     private string Output => $"{_app}-out";

@@ -7,7 +7,7 @@ internal abstract class Inlet(Step step, string topic)
 
     public string Topic { get; } = topic;
 
-    /// <exception cref="BadRecordException">The record cannot be decoded.</exception>
+    /// <exception cref="BadRecordException">The record cannot be decoded, or its timestamp is no time.</exception>
     public abstract void Push(in RecordView record);
 }
 
@@ -17,6 +17,8 @@ internal sealed class Inlet<T>(FlowInstance instance, Step step, string topic, D
 
     public override void Push(in RecordView record)
     {
+        RecordTime.Check(record.Timestamp);
+        instance.Watermark = Math.Max(instance.Watermark, record.Timestamp);
         _partitioner?.See(record);
         instance.CurrentStep = Step.Id;
         T item;

@@ -70,14 +70,35 @@ public sealed partial class KeyedStream<TKey, TValue>
 /// <summary>A user's logic in the engine's form.</summary>
 internal sealed class ItemLogic<TKey, TIn, TOut, TState>(StatefulLogic<TKey, TIn, TOut, TState> logic, Serde<TState> serde) : UserLogic<TKey, TIn, TOut, TState>(logic, serde)
 {
-    public override StateAction OnItem(TIn value, StatefulContext<TKey, TOut> context) => logic.OnItem(value, context);
+    public override StateAction OnItem(TIn value, StatefulContext<TKey, TOut> context) => logic.OnItem(value, Own(context));
 }
 
-internal abstract class UserLogic<TKey, TIn, TOut, TState>(StatefulLogicBase<TKey, TOut, TState> logic, Serde<TState> serde) : KeyLogic<TKey, TIn, TOut>
+internal abstract class UserLogic<TKey, TIn, TOut, TState>(StatefulLogicBase<TKey, TOut, TState> logic, Serde<TState> serde) : KeyLogic<TKey, TIn, TOut>, IStateOwner<TOut>
 {
-    public override StateAction OnNotify(StatefulContext<TKey, TOut> context) => logic.OnNotify(context);
+    public override StateAction OnNotify(StatefulContext<TKey, TOut> context) => logic.OnNotify(Own(context));
 
-    public override StateAction OnEof(StatefulContext<TKey, TOut> context) => logic.OnEof(context);
+    public override StateAction OnEof(StatefulContext<TKey, TOut> context) => logic.OnEof(Own(context));
+
+    public TOut Apart(TOut value, in SerdeContext context)
+    {
+        if (value is not TState || !StateCopy.CanChange(value.GetType()))
+        {
+            return value;
+        }
+
+        TState state;
+        try
+        {
+            state = logic.Snapshot();
+        }
+        catch (Exception error) when (error is not StreamException)
+        {
+            // In the midst of a call there may be no state yet; the commit asks again, and tells.
+            return value;
+        }
+
+        return StateCopy.Apart(value, state, serde, context);
+    }
 
     public override DateTimeOffset? NotifyAt() => logic.NotifyAt();
 
@@ -94,6 +115,12 @@ internal abstract class UserLogic<TKey, TIn, TOut, TState>(StatefulLogicBase<TKe
 
         serde.Serialize(state, output, context);
         return true;
+    }
+
+    protected StatefulContext<TKey, TOut> Own(StatefulContext<TKey, TOut> context)
+    {
+        context.Owner = StateCopy<TState, TOut>.IsPossible ? this : null;
+        return context;
     }
 }
 

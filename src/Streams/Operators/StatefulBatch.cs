@@ -41,5 +41,5 @@ public sealed partial class KeyedStream<TKey, TValue>
 
 internal sealed class BatchLogic<TKey, TIn, TOut, TState>(StatefulBatchLogic<TKey, TIn, TOut, TState> logic, Serde<TState> serde) : UserLogic<TKey, TIn, TOut, TState>(logic, serde)
 {
-    public override StateAction OnBatch(IReadOnlyList<TIn> values, StatefulContext<TKey, TOut> context) => logic.OnBatch(values, context);
+    public override StateAction OnBatch(IReadOnlyList<TIn> values, StatefulContext<TKey, TOut> context) => logic.OnBatch(values, Own(context));
 }

@@ -46,6 +46,7 @@ internal sealed class StatefulFlatMapLogic<TKey, TIn, TOut, TSlot>(StateMapper<T
 {
     public override StateAction OnItem(TIn value, StatefulContext<TKey, TOut> context)
     {
+        context.Owner = StateCopy<TSlot, TOut>.IsPossible ? this : null;
         foreach (TOut made in mapper(ref Slot, value))
         {
             context.Emit(made);

@@ -75,7 +75,10 @@ public abstract class StatefulLogicBase<TKey, TOut, TState>
     /// </summary>
     public virtual DateTimeOffset? NotifyAt() => null;
 
-    /// <summary>The state to save; asked at a commit, when the key was called since the last one. It is serialized at once.</summary>
+    /// <summary>
+    /// The state to save; asked at a commit, when the key was called since the last one. It is serialized at once. Asked also when
+    /// a value is emitted that may be the state itself: an object of its type that can be changed.
+    /// </summary>
     public abstract TState Snapshot();
 }
 
@@ -87,6 +90,7 @@ public sealed class StatefulContext<TKey, TOut>
     private readonly FlowInstance _instance;
     private readonly Port<Keyed<TKey, TOut>> _next;
     private readonly string _step;
+    private readonly SerdeContext _stateContext;
     private Stamp _out;
     private long _largest;
 
@@ -95,6 +99,7 @@ public sealed class StatefulContext<TKey, TOut>
         _instance = instance;
         _step = step;
         _next = next;
+        _stateContext = new(instance.Place.ChangelogTopic, RecordPart.State);
         Headers = Headers.Empty;
         Key = default!;
     }
@@ -111,17 +116,21 @@ public sealed class StatefulContext<TKey, TOut>
     /// <summary>The time of this turn; the same for all calls in it.</summary>
     public DateTimeOffset Now => _instance.Now;
 
-    /// <summary>Emits a value under the key, without headers.</summary>
+    /// <summary>The logic that is called, where it may put out its state; null where it cannot.</summary>
+    internal IStateOwner<TOut>? Owner { get; set; }
+
+    /// <summary>Emits a value under the key, without headers. Do not change it afterwards; of the state itself a copy is emitted.</summary>
     /// <param name="value">The value.</param>
     public void Emit(TOut value) => Emit(value, Headers.Empty);
 
-    /// <summary>Emits a value under the key, with headers.</summary>
+    /// <summary>Emits a value under the key, with headers. Do not change it afterwards; of the state itself a copy is emitted.</summary>
     /// <param name="value">The value.</param>
     /// <param name="headers">The headers.</param>
     public void Emit(TOut value, Headers headers)
     {
         ArgumentNullException.ThrowIfNull(headers);
-        _next.Push(new(Key, value), new(_out.Timestamp, headers));
+        TOut apart = Owner is { } owner ? owner.Apart(value, _stateContext) : value;
+        _next.Push(new(Key, apart), new(_out.Timestamp, headers));
         _instance.CurrentStep = _step;
     }
 

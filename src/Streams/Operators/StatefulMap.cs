@@ -49,11 +49,13 @@ public sealed partial class KeyedStream<TKey, TValue>
 }
 
 /// <summary>A logic whose state is one value that can be null: a reference, or a nullable.</summary>
-internal abstract class SlotLogic<TKey, TIn, TOut, TSlot>(Serde<TSlot> serde) : KeyLogic<TKey, TIn, TOut>
+internal abstract class SlotLogic<TKey, TIn, TOut, TSlot>(Serde<TSlot> serde) : KeyLogic<TKey, TIn, TOut>, IStateOwner<TOut>
 {
     protected TSlot Slot = default!;
 
     protected StateAction Action => Slot is null ? StateAction.Discard : StateAction.Retain;
+
+    public TOut Apart(TOut value, in SerdeContext context) => StateCopy.Apart(value, Slot, serde, context);
 
     public override void Load(ReadOnlySpan<byte> payload, bool isNull, in SerdeContext context) =>
         Slot = isNull ? default! : serde.Deserialize(payload, context);
@@ -75,6 +77,7 @@ internal sealed class StatefulMapLogic<TKey, TIn, TOut, TSlot>(StateMapper<TSlot
     public override StateAction OnItem(TIn value, StatefulContext<TKey, TOut> context)
     {
         TOut made = mapper(ref Slot, value);
+        context.Owner = StateCopy<TSlot, TOut>.IsPossible ? this : null;
         context.Emit(made, context.Headers);
         return Action;
     }

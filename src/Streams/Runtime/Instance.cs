@@ -22,7 +22,7 @@ internal sealed class Instance : IDisposable
         _parts = parts;
         Run = run;
         Membership = new Membership(parts);
-        Ledger = new RunLedger(parts);
+        Ledger = new RunLedger(parts, run);
         int workers = Math.Min(parts.Options.Workers ?? Environment.ProcessorCount, parts.ShardCount);
         Snapshotter = parts.Options.Snapshots is null ? null : new Snapshotter(parts);
         Workers = [.. Enumerable.Range(0, workers).Select(slot => new ShardWorker(parts, Membership, Ledger, Snapshotter, run, slot))];
@@ -148,6 +148,7 @@ internal sealed class Instance : IDisposable
         bool moved = Membership.Step();
         moved |= Ledger.Step();
         Run.See(Ledger.Current);
+        CheckEnd();
         foreach (ShardWorker worker in Workers)
         {
             worker.Tick();
@@ -214,6 +215,18 @@ internal sealed class Instance : IDisposable
         _parts.Folder.Dispose();
         _parts.Limits.Dispose();
         Log.Stopped(_parts.Logger, _parts.InstanceId, _parts.App);
+    }
+
+    /// <summary>A run is never done that has a shard of an instance without an end.</summary>
+    private void CheckEnd()
+    {
+        if (Ledger.Beside is { } endless && !IsDone)
+        {
+            throw new StreamException(
+                ExitCode.Usage,
+                $"Instance '{endless.Instance}' runs shard {endless.Shard} of application '{_parts.App}' without an end, so a run to the end (--until-end, StreamOptions.UntilEnd) would never be done. "
+                + "Stop that instance, then start this one again, or leave --until-end out.");
+        }
     }
 
     private void DisposeRestorers()

@@ -6,15 +6,24 @@ namespace KStreamSharp;
 /// The finite runs of an application, as its shards topic records them: the newest run with the end of every input
 /// partition (written by the owner of shard 0), and per shard the newest run it has done. Every instance reads all of it.
 /// </summary>
-internal sealed class RunLedger(EngineParts parts) : IDisposable
+/// <remarks>
+/// Instances that end and instances that do not cannot share an application: a run is never done that has a shard of an
+/// endless one. So an instance that is to end asks once, in every partition, whether there are others (record <c>mode</c>);
+/// an endless one answers for each of its shards in that shard's next commit, by another record of the same key. Answers
+/// that are older than the question are of instances that may be gone.
+/// </remarks>
+internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
 {
     private const byte Version = 1;
 
     private static readonly byte[] RunKey = "run"u8.ToArray();
     private static readonly byte[] DoneKey = "done"u8.ToArray();
+    private static readonly byte[] ModeKey = "mode"u8.ToArray();
 
     private readonly long[] _done = new long[parts.ShardCount];
     private readonly long[] _loadTo = new long[parts.ShardCount];
+    private readonly long[] _askedAt = [.. Enumerable.Repeat(-1L, parts.ShardCount)];
+    private long[]? _answersFrom;
     private Reader? _reader;
     private volatile State _state = new(0, new Dictionary<TopicPartition, long>(), AllDone: true, IsLoaded: false);
 
@@ -24,6 +33,12 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     /// <summary>What is known now; another object when something has changed.</summary>
     public State Current => _state;
 
+    /// <summary>The answer of an endless instance beside this one, which is to end; null while there is none.</summary>
+    public EndlessInstance? Beside { get; private set; }
+
+    /// <summary>The offset of the newest question for a shard that this instance, if it is endless, has to answer; −1 when there is none.</summary>
+    public long AskedAt(int shard) => own.IsWanted ? -1 : Volatile.Read(ref _askedAt[shard]);
+
     /// <summary>One bounded turn; true when something was read.</summary>
     public bool Step()
     {
@@ -31,6 +46,11 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
         if (_reader is null)
         {
             return false;
+        }
+
+        if (own.IsWanted && _answersFrom is null)
+        {
+            _answersFrom = TryAsk();
         }
 
         bool read = false;
@@ -52,6 +72,10 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
                 else if (record.Key.SequenceEqual(DoneKey))
                 {
                     _done[partition.Partition] = ReadDone(record.Value);
+                }
+                else if (record.Key.SequenceEqual(ModeKey))
+                {
+                    SeeMode(partition.Partition, record);
                 }
                 else
                 {
@@ -104,6 +128,55 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
         System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(value[1..], run);
         append(new(InternalTopics.Shards(app), shard), new(now, DoneKey, true, value, true, Headers.Empty));
     }
+
+    /// <summary>Says that an endless instance has a shard, inside a transaction of its owner.</summary>
+    public static void AppendEndless(FlowPlace place, string instance, long now) =>
+        place.Append(new(InternalTopics.Shards(place.App), place.Shard), new(now, ModeKey, true, Mode(isEndless: true, instance), true, Headers.Empty));
+
+    /// <summary>Asks for endless instances; null when the broker does not take it now.</summary>
+    /// <returns>From which offset of each partition a record is an answer.</returns>
+    private long[]? TryAsk()
+    {
+        try
+        {
+            long[] from = [.. Partitions().Select(partition => parts.Broker.EndOffset(partition, committedOnly: false))];
+            byte[] value = Mode(isEndless: false, parts.InstanceId);
+            using OutputWriter writer = parts.Broker.CreateOutputWriter();
+            foreach (TopicPartition partition in Partitions())
+            {
+                writer.Append(partition, new(parts.NowMilliseconds, ModeKey, true, value, true, Headers.Empty));
+            }
+
+            writer.Flush();
+            return from;
+        }
+        catch (BrokerException error) when (error.Consequence != Consequence.Stop)
+        {
+            return null;
+        }
+    }
+
+    private void SeeMode(int shard, in RecordView record)
+    {
+        CheckVersion(record.Value);
+        bool isEndless = record.Value[1] != 0;
+        string instance = Encoding.UTF8.GetString(record.Value[2..]);
+        if (isEndless)
+        {
+            if (_answersFrom is { } from && record.Offset >= from[shard] && instance != parts.InstanceId)
+            {
+                Beside ??= new(shard, instance);
+            }
+        }
+        else if (shard == 0 && !own.IsWanted && record.Offset >= _loadTo[shard])
+        {
+            Log.FiniteBesideEndless(parts.Logger, instance);
+        }
+
+        Volatile.Write(ref _askedAt[shard], isEndless ? -1 : record.Offset);
+    }
+
+    private static byte[] Mode(bool isEndless, string instance) => [Version, (byte)(isEndless ? 1 : 0), .. Encoding.UTF8.GetBytes(instance)];
 
     /// <summary>Null while the broker does not answer for a partition yet: the topic may just have been made.</summary>
     private Reader? TryOpen()
@@ -163,6 +236,9 @@ internal sealed class RunLedger(EngineParts parts) : IDisposable
     }
 
     private IEnumerable<TopicPartition> Partitions() => Enumerable.Range(0, parts.ShardCount).Select(partition => new TopicPartition(InternalTopics.Shards(parts.App), partition));
+
+    /// <summary>An instance that does not end, and a shard of it.</summary>
+    public sealed record EndlessInstance(int Shard, string Instance);
 
     /// <param name="Run">The newest run; 0 when there was none.</param>
     /// <param name="Ends">Where it ends in every input partition.</param>

@@ -20,11 +20,15 @@ internal sealed class Shard : IDisposable
     private readonly (Source Source, StepFigures Figures)[] _reads;
     private readonly (Tally Tally, StepFigures Figures)[] _writes;
     private readonly (StatefulNode Node, StepFigures Figures)[] _states;
+    private readonly RunLedger _ledger;
     private byte[] _marker = [];
     private long _appended;
+    private long _answering = -1;
+    private long _answered = -1;
 
-    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction, ShardSnapshots? snapshots, Func<int, bool> isUrgent, Func<bool> isOutOfTime)
+    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction, ShardSnapshots? snapshots, RunLedger ledger, Func<int, bool> isUrgent, Func<bool> isOutOfTime)
     {
+        _ledger = ledger;
         Snapshots = snapshots;
         StoredMarker? stored = restored.Store.ReadMarker();
         Position = stored?.ChangelogPosition ?? 0;
@@ -97,6 +101,9 @@ internal sealed class Shard : IDisposable
     public bool IsSnapshotAtEnd { get; set; }
 
     public RunProgress Run { get; private set; }
+
+    /// <summary>An instance that is to end has asked whether this one is endless, and it is.</summary>
+    public bool HasToAnswer => _ledger.AskedAt(Id) > _answered;
 
     /// <summary>Something happened since the last commit; at first the claim.</summary>
     public bool Touched { get; set; } = true;
@@ -354,6 +361,12 @@ internal sealed class Shard : IDisposable
             _parts.Reached?.Invoke("run.5");
         }
 
+        _answering = _ledger.AskedAt(Id);
+        if (_answering > _answered)
+        {
+            RunLedger.AppendEndless(_place, _parts.InstanceId, now);
+        }
+
         Snapshots?.Write(_place, now);
         foreach (Source source in _sources)
         {
@@ -397,6 +410,7 @@ internal sealed class Shard : IDisposable
             Log.Claimed(_parts.Logger, Id, now - _committedElsewhereAt);
         }
 
+        _answered = Math.Max(_answered, _answering);
         _committedRun = Run;
         _committedWatermark = Flow.Watermark;
         Touched = false;

@@ -310,7 +310,7 @@ internal sealed class ShardWorker : IDisposable
     private void Adopt(RestoredShard restored)
     {
         ShardSnapshots? snapshots = _snapshotter is null ? null : new(_parts, _snapshotter, _ledger.Requests, restored);
-        Shard shard = new(_parts, restored, _transaction, snapshots, IsUrgentAfter, IsOutOfTime) { FlushedAt = _parts.Time.GetTimestamp() };
+        Shard shard = new(_parts, restored, _transaction, snapshots, _ledger, IsUrgentAfter, IsOutOfTime) { FlushedAt = _parts.Time.GetTimestamp() };
         _shards.Add(shard);
         shard.Assign(Reader);
     }
@@ -424,7 +424,7 @@ internal sealed class ShardWorker : IDisposable
             }
 
             Interlocked.Add(ref _parts.Counters.RecordsOut, shard.Tell());
-            shard.Touched |= shard.DirtyBytes > 0 || shard.Snapshots is { HasToPublish: true };
+            shard.Touched |= shard.DirtyBytes > 0 || shard.Snapshots is { HasToPublish: true } || shard.HasToAnswer;
             if (isFirst && !shard.Touched)
             {
                 _touchedSince = 0;
@@ -551,7 +551,6 @@ internal sealed class ShardWorker : IDisposable
                 return;
             }
 
-            flow.Watermark = Math.Max(flow.Watermark, record.Timestamp);
             source.Inlet.Push(record);
         }
         catch (BadRecordException error)
@@ -567,7 +566,7 @@ internal sealed class ShardWorker : IDisposable
 
             throw new StreamException(
                 ExitCode.BadRecord,
-                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}. Nothing of it is committed. {(step.IsRepartition ? "Another version of the flow wrote it with another serde: run that version to the end of this topic first." : "Mend the serde, or let the input skip bad records (InputOptions.BadRecords).")}",
+                $"Step '{step.Id}' cannot read offset {record.Offset} of {source.Partition}: {error.Message}{(error.Message.EndsWith('?') ? "" : ".")} Nothing of it is committed. {(step.IsRepartition ? "Another version of the flow wrote it with another serde: run that version to the end of this topic first." : "Mend the serde or what writes the topic, or let the input skip bad records (InputOptions.BadRecords).")}",
                 error);
         }
         catch (Exception error) when (error is not (StreamException or BrokerException or InstanceStoppedException))

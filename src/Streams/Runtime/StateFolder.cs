@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 
 namespace KStreamSharp;
 
@@ -42,13 +41,13 @@ internal sealed class StateFolder : IDisposable
             CheckFormat(path);
             WriteFormat(path);
             string idFile = System.IO.Path.Combine(path, "instance");
-            string id = instanceId ?? (File.Exists(idFile) ? File.ReadAllText(idFile).Trim() : "");
-            if (id.Length == 0)
+            string kept = ReadLine(idFile);
+            string id = instanceId ?? (kept.Length > 0 ? kept : Guid.NewGuid().ToString("N")[..12]);
+            if (id != kept)
             {
-                id = Guid.NewGuid().ToString("N")[..12];
+                WriteLine(idFile, id);
             }
 
-            File.WriteAllText(idFile, id + "\n");
             foreach (string checkpoint in Directory.EnumerateDirectories(path, "shard-*.snapshot*"))
             {
                 // A copy on its way to the snapshot store when the process ended.
@@ -113,8 +112,8 @@ internal sealed class StateFolder : IDisposable
     /// <exception cref="StreamException">Another version wrote the folder.</exception>
     public static void CheckFormat(string path)
     {
-        string format = IsOne(path) ? File.ReadAllText(FormatFile(path)).Trim() : Format;
-        if (format != Format)
+        string format = ReadLine(FormatFile(path));
+        if (format.Length > 0 && format != Format)
         {
             throw new StreamException(
                 ExitCode.State, $"The state folder {path} has format {format}; this version reads format {Format}. Run the version that wrote it, or give this one another folder by StateDir (--state-dir).");
@@ -123,10 +122,20 @@ internal sealed class StateFolder : IDisposable
 
     private static void WriteFormat(string path)
     {
-        if (!IsOne(path))
+        if (ReadLine(FormatFile(path)).Length == 0)
         {
-            File.WriteAllText(FormatFile(path), Format + "\n", Encoding.ASCII);
+            WriteLine(FormatFile(path), Format);
         }
+    }
+
+    /// <summary>What a file says; nothing where there is none, or a full disk kept it from being written.</summary>
+    private static string ReadLine(string file) => File.Exists(file) ? File.ReadAllText(file).Trim() : "";
+
+    /// <summary>Writes a file beside the one that it replaces: a full disk leaves the old one, or none.</summary>
+    private static void WriteLine(string file, string text)
+    {
+        File.WriteAllText(file + ".new", text + "\n");
+        File.Move(file + ".new", file, overwrite: true);
     }
 
     private static string FormatFile(string path) => System.IO.Path.Combine(path, "format");

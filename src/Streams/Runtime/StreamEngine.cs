@@ -46,26 +46,7 @@ public sealed class StreamEngine : IDisposable
     }
 
     /// <summary>What the instance has done so far and how its shards are. Cheap; safe to call from any thread.</summary>
-    public EngineStatus Status => _instance?.Status ?? new EngineStatus
-    {
-        RecordsIn = 0,
-        RecordsFromInputs = 0,
-        RecordsOut = 0,
-        RecordsSkipped = 0,
-        Commits = 0,
-        RecordsRestored = 0,
-        RestoreTime = TimeSpan.Zero,
-        SnapshotsPublished = 0,
-        SnapshotBytesUploaded = 0,
-        SnapshotFailures = 0,
-        SnapshotsRestored = 0,
-        SnapshotBytesRestored = 0,
-        SnapshotsRefused = 0,
-        LocalStatesWiped = 0,
-        ProcessingTime = TimeSpan.Zero,
-        ShardCount = 0,
-        Shards = [],
-    };
+    public EngineStatus Status => _instance?.Status ?? NotStarted;
 
     /// <summary>
     /// Runs. The task ends when the token is cancelled (after a commit and an orderly leave) or when a finite run is done.
@@ -122,6 +103,28 @@ public sealed class StreamEngine : IDisposable
     /// It must not fail. Null: nobody is asked.
     /// </summary>
     internal Func<Task<bool>>? AsksToLeave { get; init; }
+
+    /// <summary>The status of an instance that has not been started.</summary>
+    internal static EngineStatus NotStarted => new()
+    {
+        RecordsIn = 0,
+        RecordsFromInputs = 0,
+        RecordsOut = 0,
+        RecordsSkipped = 0,
+        Commits = 0,
+        RecordsRestored = 0,
+        RestoreTime = TimeSpan.Zero,
+        SnapshotsPublished = 0,
+        SnapshotBytesUploaded = 0,
+        SnapshotFailures = 0,
+        SnapshotsRestored = 0,
+        SnapshotBytesRestored = 0,
+        SnapshotsRefused = 0,
+        LocalStatesWiped = 0,
+        ProcessingTime = TimeSpan.Zero,
+        ShardCount = 0,
+        Shards = [],
+    };
 
     /// <summary>For tests: called at each numbered step.</summary>
     internal Action<string>? Reached { get; init; }
@@ -202,7 +205,8 @@ public sealed class StreamEngine : IDisposable
             Tend(instance);
         }
 
-        if (LeavesGroup || instance.IsDone || leaves?.Result == true)
+        // One that may not be here leaves its shards to those that may.
+        if (LeavesGroup || instance.IsDone || leaves?.Result == true || instance.Ledger.Beside is not null)
         {
             instance.Membership.Leave();
         }

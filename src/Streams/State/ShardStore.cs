@@ -168,7 +168,18 @@ internal sealed class ShardStore : IDisposable
     /// <summary>What the folder belongs to, as text; null in a new folder.</summary>
     public string? ReadIdentity() => ReadMeta(IdentityKey) is { } data ? System.Text.Encoding.UTF8.GetString(data) : null;
 
-    public void WriteIdentity(string identity) => _db.Put(IdentityKey, System.Text.Encoding.UTF8.GetBytes(identity), _meta, WithoutLog);
+    /// <exception cref="StreamException">The disk is full or fails.</exception>
+    public void WriteIdentity(string identity)
+    {
+        try
+        {
+            _db.Put(IdentityKey, System.Text.Encoding.UTF8.GetBytes(identity), _meta, WithoutLog);
+        }
+        catch (RocksDbException error)
+        {
+            throw Unwritable(error, "written");
+        }
+    }
 
     /// <summary>Iterates the keys of a step in ascending order of their bytes.</summary>
     public Iterator Iterate(string step) => _db.NewIterator(Family(step));
@@ -217,7 +228,7 @@ internal sealed class ShardStore : IDisposable
         }
         catch (RocksDbException error)
         {
-            throw Failure(error, "written", "Make room or mend the disk, then start again; nothing is lost.");
+            throw Unwritable(error, "written");
         }
     }
 
@@ -233,7 +244,7 @@ internal sealed class ShardStore : IDisposable
         }
         catch (RocksDbException error)
         {
-            throw Failure(error, "flushed", "Make room or mend the disk, then start again; nothing is lost.");
+            throw Unwritable(error, "flushed");
         }
     }
 
@@ -317,11 +328,19 @@ internal sealed class ShardStore : IDisposable
 
     internal ColumnFamilyHandle MetaFamily => _meta;
 
+    /// <exception cref="StreamException">The step's family is new, and the disk is full or fails.</exception>
     internal ColumnFamilyHandle Family(string step)
     {
         if (!_steps.TryGetValue(step, out ColumnFamilyHandle? family))
         {
-            _steps[step] = family = _db.CreateColumnFamily(_familyOptions, StepPrefix + step);
+            try
+            {
+                _steps[step] = family = _db.CreateColumnFamily(_familyOptions, StepPrefix + step);
+            }
+            catch (RocksDbException error)
+            {
+                throw Unwritable(error, "written");
+            }
         }
 
         return family;
@@ -340,6 +359,8 @@ internal sealed class ShardStore : IDisposable
             throw Unreadable(error);
         }
     }
+
+    private StreamException Unwritable(RocksDbException error, string what) => Failure(error, what, "Make room or mend the disk, then start again; nothing is lost.");
 
     private StreamException Unreadable(RocksDbException error) => Failure(error, "read", "Mend the disk, or remove this folder: the changelog has the state.");
 

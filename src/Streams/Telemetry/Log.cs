@@ -25,6 +25,9 @@ internal static partial class Log
     [LoggerMessage(105, LogLevel.Warning, "Whether StatefulSet {StatefulSet} keeps instance {Instance} could not be asked, so it stays a member until its session times out: {Reason}.")]
     public static partial void StaysUnasked(ILogger logger, string instance, string statefulSet, string reason);
 
+    [LoggerMessage(106, LogLevel.Warning, "Instance {Instance} was started to work to an end (--until-end) beside this one, which has none: a run would never be done, so that one stops. Stop this one first, or leave --until-end out.")]
+    public static partial void FiniteBesideEndless(ILogger logger, string instance);
+
     [LoggerMessage(200, LogLevel.Information, "Shards assigned: {Shards}.")]
     public static partial void Assigned(ILogger logger, string shards);
 

@@ -1,3 +1,7 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
 using KStreamSharp.Hosting;
 using KStreamSharp.Tests.Runtime;
 using Microsoft.Extensions.Configuration;
@@ -74,7 +78,157 @@ public sealed class KStreamServicesTests : IDisposable
             _log.All.Where(line => line.StartsWith("Warning", StringComparison.Ordinal)));
     }
 
+    [Fact]
+    public async Task AFiniteFlowThatIsDoneLeavesTheOthersRunning()
+    {
+        using IHost app = Application(
+            [
+                (Copy("finite", word => word + "!"), Options() with { UntilEnd = true }),
+                (Copy("endless", word => word + "?", "more", "more-out"), Options()),
+            ]);
+        await app.StartAsync(TestContext.Current.CancellationToken);
+        EmbeddedBroker broker = (EmbeddedBroker)app.Services.GetRequiredService<Broker>();
+        await Until(() => _log.All.Any(line => line.Contains("Flow finite is done; flows that still run: 1.", StringComparison.Ordinal)));
+        Assert.Equal("hello!"u8.ToArray(), Assert.Single(broker.ReadAll(Out.Name)).Value);
+        await Until(() => broker.DescribeTopic("more") is not null);
+        broker.Produce("more", null, "there"u8.ToArray());
+        await Until(() => broker.ReadAll("more-out").Count == 1);
+        Assert.False(app.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping.IsCancellationRequested);
+        await app.StopAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
+    public async Task TheApplicationEndsWhenAllFiniteFlowsAreDone()
+    {
+        using IHost app = Application(
+            [
+                (Copy("one", word => word + "!"), Options() with { UntilEnd = true }),
+                (Copy("two", word => word + "?", "in", "two-out"), Options() with { UntilEnd = true }),
+            ]);
+        await app.RunAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+        using EmbeddedBroker broker = EmbeddedBroker.Open(Path.Combine(_folder, "broker"));
+        Assert.Equal(("hello!", "hello?"), (Text(broker, "out"), Text(broker, "two-out")));
+    }
+
+    [Fact]
+    public async Task AFlowThatFailsBesideOthersStopsTheApplicationWithItsExitCode()
+    {
+        int before = Environment.ExitCode;
+        try
+        {
+            using IHost app = Application(
+                [
+                    (Copy("good", word => word, "more", "more-out"), Options()),
+                    (Copy("bad", _ => throw new InvalidOperationException("broken")), Options() with { UntilEnd = true }),
+                ]);
+            await app.RunAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+            Assert.Equal((int)ExitCode.UserCode, Environment.ExitCode);
+        }
+        finally
+        {
+            Environment.ExitCode = before;
+        }
+    }
+
+    [Fact]
+    public async Task OneApplicationIdForTwoFlowsIsRefused()
+    {
+        int before = Environment.ExitCode;
+        try
+        {
+            using IHost app = Application([(Copy("flow-a", word => word), null), (Copy("flow-b", word => word), null)], ("StateDir", _folder), ("AppId", "shop"));
+            await app.RunAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+            Assert.Equal((int)ExitCode.Usage, Environment.ExitCode);
+            Assert.Contains(
+                _log.All,
+                line => line.Contains("AppId is one name, and this application runs flows 'flow-a' and 'flow-b' as 'shop'", StringComparison.Ordinal)
+                    && line.Contains("in AddKStreamSharp", StringComparison.Ordinal));
+            Assert.False(Directory.Exists(Path.Combine(_folder, "shop")));
+        }
+        finally
+        {
+            Environment.ExitCode = before;
+        }
+    }
+
+    [Fact]
+    public async Task OneServerServesAllFlows()
+    {
+        int port = FreePort();
+        using IHost app = Application(
+            [(Copy("flow-a", word => word), null), (Copy("flow-b", word => word, "more", "more-out"), null)], ("StateDir", _folder), ("Http", $"127.0.0.1:{port}"));
+        await app.StartAsync(TestContext.Current.CancellationToken);
+        using HttpClient client = new() { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
+        await UntilAsync(async () =>
+        {
+            try
+            {
+                return (await client.GetAsync("/health/ready", TestContext.Current.CancellationToken)).IsSuccessStatusCode;
+            }
+            catch (HttpRequestException)
+            {
+                // It is not served yet.
+                return false;
+            }
+        });
+        using JsonDocument status = JsonDocument.Parse(await client.GetStringAsync("/status", TestContext.Current.CancellationToken));
+        Assert.Equal(["flow-a", "flow-b"], status.RootElement.GetProperty("flows").EnumerateArray().Select(flow => flow.GetProperty("flow").GetString()));
+        string page = await client.GetStringAsync("/", TestContext.Current.CancellationToken);
+        Assert.Contains("Flow flow-a", page, StringComparison.Ordinal);
+        Assert.Contains("Flow flow-b", page, StringComparison.Ordinal);
+        await app.StopAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+        await Assert.ThrowsAsync<HttpRequestException>(() => client.GetAsync("/status", TestContext.Current.CancellationToken));
+    }
+
+    private static int FreePort()
+    {
+        using TcpListener listener = new(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private static string Text(EmbeddedBroker broker, string topic) => Encoding.UTF8.GetString(Assert.Single(broker.ReadAll(topic)).Value!);
+
+    private static Task Until(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));
+
+    private static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        limit.CancelAfter(TimeSpan.FromSeconds(60));
+        while (!await condition())
+        {
+            await Task.Delay(10, limit.Token);
+        }
+    }
+
+    private static Dataflow Copy(string id, Func<string, string> map, string from = "in", string to = "out")
+    {
+        Dataflow flow = new(id);
+        flow.Input("in", Topic.Values<string>(from)).Map("map", map).Output("out", Topic.Values<string>(to));
+        return flow;
+    }
+
+    private StreamOptions Options() => new() { StateDir = _folder };
+
+    private IHost Application((Dataflow Flow, StreamOptions? Options)[] flows, params (string Key, string Value)[] configured)
+    {
+        HostApplicationBuilder builder = Builder(configured.Length == 0 ? [("StateDir", _folder)] : configured);
+        foreach ((Dataflow flow, StreamOptions? options) in flows)
+        {
+            builder.Services.AddKStreamSharp(_ => flow, options);
+        }
+
+        return builder.Build();
+    }
+
     private IHost Application(Func<string, string> map, params (string Key, string Value)[] configured)
+    {
+        HostApplicationBuilder builder = Builder(configured);
+        builder.Services.AddKStreamSharp(_ => Copy("inside", map));
+        return builder.Build();
+    }
+
+    private HostApplicationBuilder Builder((string Key, string Value)[] configured)
     {
         using (EmbeddedBroker broker = EmbeddedBroker.Open(Path.Combine(_folder, "broker")))
         {
@@ -85,12 +239,6 @@ public sealed class KStreamServicesTests : IDisposable
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Configuration.AddInMemoryCollection(configured.Select(entry => KeyValuePair.Create<string, string?>($"KStreamSharp:{entry.Key}", entry.Value)));
         builder.Logging.ClearProviders().AddProvider(_log);
-        builder.Services.AddKStreamSharp(_ =>
-        {
-            Dataflow flow = new("inside");
-            flow.Input("in", In).Map("map", map).Output("out", Out);
-            return flow;
-        });
-        return builder.Build();
+        return builder;
     }
 }
