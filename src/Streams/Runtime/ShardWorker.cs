@@ -532,6 +532,11 @@ internal sealed class ShardWorker : IDisposable
         {
             source.Fill(Reader, _pace.Records);
         }
+        catch (OffsetOutOfRangeException error) when (source.Inlet.Step.IsRepartition)
+        {
+            // Only owners delete here, and only what they have committed: the shard has a newer one, and membership will say so.
+            throw new BrokerException(Consequence.LostMembership, $"{error.Message} A newer owner of the shard has processed and deleted what is missing.", error);
+        }
         catch (OffsetOutOfRangeException error)
         {
             throw new StreamException(

@@ -255,6 +255,35 @@ public class ShardLifeTests
         Assert.True(cluster.Broker.StartOffset(new("purge-again.repartition", 0)) >= 10_000);
     }
 
+    /// <summary>As after a pause: it reads on before it hears that the shard has another owner, who has deleted what is processed.</summary>
+    [Fact]
+    public void AFormerOwnerWhoseRepartitionTopicWasPurgedLetsGo()
+    {
+        Dataflow flow = new("woken");
+        flow.Input("in", In).Repartition("again").StatefulMap("count", (ref int? count, int _) => count = (count ?? 0) + 1).Output("write", Out);
+        using Cluster cluster = new(flow, shards: 1) { RecordsPerTurnMax = 3 };
+        cluster.Adjust = options => options with { Slices = new TurnSlices { Purge = 1 } };
+        Cluster.Member former = cluster.Add("former");
+        Produce(cluster, "in", 9);
+        cluster.Until(() => cluster.Broker.EndOffset(new("woken-again.repartition", 0), committedOnly: true) >= 3, "some are on their way");
+        former.IsAsleep = true;
+        Cluster.Member owner = cluster.Add("owner");
+        cluster.Until(() => cluster.Outputs(Out).Count() == 9 && cluster.Broker.StartOffset(new("woken-again.repartition", 0)) >= 9, "the owner has purged");
+
+        former.IsAsleep = false;
+        former.IsDeaf = true;
+        for (int turn = 0; turn < 20; turn++)
+        {
+            former.Turn();
+        }
+
+        former.IsDeaf = false;
+        Produce(cluster, "in", 5);
+        cluster.Until(() => cluster.Outputs(Out).Count() == 14 && former.Running == 0, "the former owner has let go");
+        Assert.Equal(1, owner.Running);
+        Assert.Equal(Enumerable.Range(1, 14), cluster.Outputs(Out).Select(output => output.Value!.Value));
+    }
+
     [Fact]
     public void ARunOverAnInputThatWasMadeAnewIsRefused()
     {
