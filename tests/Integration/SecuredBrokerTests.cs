@@ -13,6 +13,7 @@ public sealed class SecuredBrokerTests(SecuredBroker broker, ITestOutputHelper o
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
 
     private readonly string _app = $"secured-{Guid.NewGuid().ToString("N")[..12]}";
+    private readonly TestLogging _log = new("one", output);
     private readonly string _folder = Directory.CreateTempSubdirectory("kstream-secured-").FullName;
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
@@ -34,7 +35,8 @@ public sealed class SecuredBrokerTests(SecuredBroker broker, ITestOutputHelper o
     [InlineData(2, "-shards' cannot be ", "TopicAuthorizationFailed")]
     [InlineData(3, "cannot be a member of group '", "GroupAuthorizationFailed")]
     [InlineData(4, "/one/0' could not be initialized: ", "TransactionalIdAuthorizationFailed")]
-    [InlineData(7, "-out\" [0] to transaction: ", "TopicAuthorizationFailed")]
+    [InlineData(7, "-again.repartition\" [0] to transaction: ", "TopicAuthorizationFailed")]
+    [InlineData(8, "-out\" [0] to transaction: ", "TopicAuthorizationFailed")]
     public async Task WhatIsNotAllowedIsNamed(int allowed, string resource, string code)
     {
         await Prepare(allowed);
@@ -51,15 +53,33 @@ public sealed class SecuredBrokerTests(SecuredBroker broker, ITestOutputHelper o
     [Fact]
     public async Task WhoMayEverythingThatIsNamedRunsToTheEnd()
     {
-        await Prepare(allowed: 8);
+        await Prepare(allowed: 10);
         using StreamEngine engine = Engine(out KafkaBroker user, "user", SecuredBroker.UserPassword);
         using (user)
         {
             await engine.RunAsync(TestContext.Current.CancellationToken).WaitAsync(Limit, TestContext.Current.CancellationToken);
+            Assert.True(user.StartOffset(Repartition) > 0, "what was processed is deleted");
         }
 
-        Assert.Equal(1, engine.Status.RecordsIn);
+        Assert.Equal(1, engine.Status.RecordsFromInputs);
     }
+
+    [Fact]
+    public async Task WithoutTheRightToDeleteRecordsAWarningSaysSoAndTheRunGoesOn()
+    {
+        await Prepare(allowed: 9);
+        using StreamEngine engine = Engine(out KafkaBroker user, "user", SecuredBroker.UserPassword);
+        using (user)
+        {
+            await engine.RunAsync(TestContext.Current.CancellationToken).WaitAsync(Limit, TestContext.Current.CancellationToken);
+            Assert.Equal(0, user.StartOffset(Repartition));
+        }
+
+        Assert.Equal(1, engine.Status.RecordsFromInputs);
+        Assert.Contains(_log.Lines, line => line.Contains($"Records of {Repartition} below offset ", StringComparison.Ordinal) && line.Contains("cannot be deleted", StringComparison.Ordinal));
+    }
+
+    private TopicPartition Repartition => new($"{_app}-again.repartition", 0);
 
     /// <summary>Makes the topics and one record, and allows the first things that an application needs.</summary>
     private async Task Prepare(int allowed)
@@ -82,7 +102,9 @@ public sealed class SecuredBrokerTests(SecuredBroker broker, ITestOutputHelper o
             (TransactionalId, $"{_app}/", ResourcePatternType.Prefixed, [AclOperation.Write]),
             (ResourceType.Topic, $"{_app}-changelog", ResourcePatternType.Literal, [AclOperation.Write]),
             (ResourceType.Topic, $"{_app}-shards", ResourcePatternType.Literal, [AclOperation.Write]),
+            (ResourceType.Topic, $"{_app}-again.repartition", ResourcePatternType.Literal, [AclOperation.Write]),
             (ResourceType.Topic, $"{_app}-out", ResourcePatternType.Literal, [AclOperation.Write]),
+            (ResourceType.Topic, $"{_app}-", ResourcePatternType.Prefixed, [AclOperation.Delete]),
         ];
         AclBinding[] bindings =
         [
@@ -105,10 +127,10 @@ public sealed class SecuredBrokerTests(SecuredBroker broker, ITestOutputHelper o
     private StreamEngine Engine(out KafkaBroker kafka, string user, string password)
     {
         Dataflow flow = new(_app);
-        flow.Input("in", Topic.Keyed($"{_app}-in", Serde.Utf8, Serde.Utf8)).Output("out", Topic.Keyed($"{_app}-out", Serde.Utf8, Serde.Utf8));
+        flow.Input("in", Topic.Keyed($"{_app}-in", Serde.Utf8, Serde.Utf8)).Repartition("again").Output("out", Topic.Keyed($"{_app}-out", Serde.Utf8, Serde.Utf8));
         kafka = new KafkaBroker(broker.Options(user, password), new TestLogging("client", output));
         return new StreamEngine(
-            flow, kafka, new StreamOptions { InstanceId = "one", StateDir = _folder, UntilEnd = true, Workers = 1 }, new TestLogging("one", output));
+            flow, kafka, new StreamOptions { InstanceId = "one", StateDir = _folder, UntilEnd = true, Workers = 1, Slices = new TurnSlices { Purge = 1 } }, _log);
     }
 
     private async Task<StreamException> Refused(string user, string password)

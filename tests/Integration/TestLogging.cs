@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Xunit;
 
@@ -6,6 +7,9 @@ namespace KStreamSharp.Tests;
 /// <summary>The log of an instance, in the output of its test.</summary>
 internal sealed class TestLogging(string instance, ITestOutputHelper output) : ILoggerFactory, ILogger
 {
+    /// <summary>What was logged so far.</summary>
+    public ConcurrentQueue<string> Lines { get; } = [];
+
     public void AddProvider(ILoggerProvider provider)
     {
     }
@@ -25,7 +29,9 @@ internal sealed class TestLogging(string instance, ITestOutputHelper output) : I
     {
         if (IsEnabled(logLevel))
         {
-            output.WriteLine($"{DateTime.UtcNow:HH:mm:ss.fff} {instance} {logLevel}: {formatter(state, exception)}");
+            string line = formatter(state, exception);
+            Lines.Enqueue(line);
+            output.WriteLine($"{DateTime.UtcNow:HH:mm:ss.fff} {instance} {logLevel}: {line}");
         }
     }
 }
