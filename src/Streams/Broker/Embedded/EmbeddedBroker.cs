@@ -356,7 +356,7 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) =>
         new EmbeddedWriter(this, transactionalId, transactionTimeout);
 
-    internal override OutputWriter CreateOutputWriter() => new EmbeddedOutputWriter(this);
+    internal override OutputWriter CreateOutputWriter(TimeSpan? dropsAfter = null) => new EmbeddedOutputWriter(this);
 
     /// <summary>For tests: transaction ends reach a partition only when they are released, apart from the committed positions.</summary>
     internal void HoldMarkers(TopicPartition partition)
