@@ -102,8 +102,8 @@ internal sealed class PrefetchingReader(EmbeddedBroker broker, bool readCommitte
 
     public override void Dispose() => _assigned.Clear();
 
-    /// <summary>Whether the buffer of an assigned partition is full.</summary>
-    internal bool IsPaused(TopicPartition partition) => _assigned[partition].IsPaused;
+    /// <summary>For tests: whether a partition is assigned and its buffer full.</summary>
+    internal bool IsPaused(TopicPartition partition) => _assigned.TryGetValue(partition, out Assignment? assigned) && assigned.IsPaused;
 
     private long EndOf(PartitionLog log) => readCommitted ? log.LastStable : log.End;
 
