@@ -304,7 +304,13 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     {
         lock (_gate)
         {
-            Log(partition).DeleteTo(beforeOffset);
+            PartitionLog log = Log(partition);
+            if (beforeOffset > log.End)
+            {
+                throw new BrokerException(Consequence.Stop, $"Records of {partition} cannot be deleted: offset {beforeOffset} lies after its end, {log.End}.");
+            }
+
+            log.DeleteTo(beforeOffset);
             if (_journal is not null)
             {
                 JournalFormat.WriteDelete(_journal.Frame, partition, beforeOffset);
