@@ -95,6 +95,42 @@ public sealed class EngineTests(KafkaCluster cluster, ITestOutputHelper output) 
         AssertCounted(records: 200, keys: 10);
     }
 
+    /// <summary>One partition is far behind; the abort comes while its buffer is full and the client has paused it.</summary>
+    [Fact]
+    public async Task AShardWithABacklogGoesOnAfterAnAbort()
+    {
+        CreateTopics(partitions: 4);
+        Load(records: 400, keys: 40);
+        LoadBacklog(records: 100_000);
+        KafkaReader? workers = null;
+        WatchedBroker broker = new(_broker)
+        {
+            MadeReader = made => workers = Thread.CurrentThread.Name == "kstream-worker-0" ? (KafkaReader)made : workers,
+        };
+        bool wasAborted = false;
+        await using RunningEngine one = Start(
+            "one",
+            broker: broker,
+            workers: 1,
+
+            // While it commits, the client fetches; so it has more than is processed.
+            commitInterval: TimeSpan.FromMilliseconds(1),
+            reached: step =>
+            {
+                if (step == "commit.3" && !wasAborted && workers is not null && workers.IsPaused(new(Input, 0)))
+                {
+                    wasAborted = true;
+                    throw new BrokerException(Consequence.Abort, "The test asks for an abort.");
+                }
+            });
+
+        await Until(() => Committed() == 100_400, "all is committed", one);
+
+        Assert.True(wasAborted, "the buffer was never full at a commit");
+        await one.Stop();
+        Assert.Equal(Enumerable.Range(1, 100_000), Read(new(Output, 0)).Where(record => record.Key == "behind").Select(record => BinaryPrimitives.ReadInt32BigEndian(record.Value)));
+    }
+
     private string Input => $"{_app}-in";
 
     private string Output => $"{_app}-out";
@@ -105,14 +141,15 @@ public sealed class EngineTests(KafkaCluster cluster, ITestOutputHelper output) 
         _broker.CreateTopic(new TopicSpec(Output, partitions, TopicCleanup.Keep));
     }
 
-    private RunningEngine Start(string instance, bool untilEnd = false, Broker? broker = null)
+    private RunningEngine Start(string instance, bool untilEnd = false, Broker? broker = null, int workers = 2, TimeSpan? commitInterval = null, Action<string>? reached = null)
     {
         Dataflow flow = new(_app);
         flow.Input("in", Topic.Keyed(Input, Serde.Utf8, Serde.Utf8))
             .StatefulMap("count", (ref int? count, string _) => count = (count ?? 0) + 1)
             .Output("out", Topic.Keyed(Output, Serde.Utf8, Serde.For<int?>()));
-        StreamOptions options = new() { InstanceId = instance, StateDir = Path.Combine(_folder, instance), UntilEnd = untilEnd, Workers = 2 };
-        return new(new StreamEngine(flow, broker ?? _broker, options, new TestLogging(instance, output)));
+        StreamOptions options = new() { InstanceId = instance, StateDir = Path.Combine(_folder, instance), UntilEnd = untilEnd, Workers = workers };
+        options = options with { CommitInterval = commitInterval ?? options.CommitInterval };
+        return new(new StreamEngine(flow, broker ?? _broker, options, new TestLogging(instance, output)) { Reached = reached });
     }
 
     /// <summary>Keys k0, k1, ... in turn.</summary>
@@ -124,6 +161,18 @@ public sealed class EngineTests(KafkaCluster cluster, ITestOutputHelper output) 
         {
             byte[] key = Encoding.UTF8.GetBytes($"k{i % keys}");
             writer.Append(new(Input, Murmur2.Partition(key, partitions)), new(1_700_000_000_000 + i, key, true, "v"u8, true, Headers.Empty));
+        }
+
+        writer.Flush();
+    }
+
+    /// <summary>Records of one key in partition 0, far more than a reader keeps, and so small that a fetch brings thousands.</summary>
+    private void LoadBacklog(int records)
+    {
+        using OutputWriter writer = _broker.CreateOutputWriter();
+        for (int i = 0; i < records; i++)
+        {
+            writer.Append(new(Input, 0), new(1_700_000_000_000 + i, "behind"u8, true, "v"u8, true, Headers.Empty));
         }
 
         writer.Flush();

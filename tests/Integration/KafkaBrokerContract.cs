@@ -4,6 +4,10 @@ namespace KStreamSharp.Tests;
 public sealed class KafkaClassicContract(KafkaCluster cluster) : BrokerContract
 {
     private protected override Broker CreateBroker() => new KafkaBroker(new KafkaOptions { BootstrapServers = cluster.Address });
+
+    private protected override int Backlog => 60_000;
+
+    private protected override bool IsFull(Reader reader, TopicPartition partition) => ((KafkaReader)reader).IsPaused(partition);
 }
 
 /// <summary>The contract, on Kafka with the group protocol of Kafka 4.</summary>
@@ -13,4 +17,8 @@ public sealed class KafkaConsumerContract(KafkaCluster cluster) : BrokerContract
         new KafkaBroker(new KafkaOptions { BootstrapServers = cluster.Address, GroupProtocol = KafkaGroupProtocol.Consumer });
 
     private protected override bool HasStaticMembers => false;
+
+    private protected override int Backlog => 60_000;
+
+    private protected override bool IsFull(Reader reader, TopicPartition partition) => ((KafkaReader)reader).IsPaused(partition);
 }

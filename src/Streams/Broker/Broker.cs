@@ -71,7 +71,8 @@ public abstract class Broker
     internal abstract TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout);
 
     /// <summary>A writer without transactions: what it appends is visible at once, and may come twice after a failure.</summary>
-    internal abstract OutputWriter CreateOutputWriter();
+    /// <param name="dropsAfter">What was not delivered in this time never is, and <see cref="OutputWriter.Flush"/> says so; null for 30 s.</param>
+    internal abstract OutputWriter CreateOutputWriter(TimeSpan? dropsAfter = null);
 }
 
 /// <summary>One partition of a topic.</summary>

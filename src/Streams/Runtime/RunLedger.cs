@@ -25,6 +25,9 @@ internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
     private readonly long[] _askedAt = [.. Enumerable.Repeat(-1L, parts.ShardCount)];
     private long[]? _answersFrom;
     private Reader? _reader;
+    private Task? _opening;
+    private int _opened;
+    private volatile bool _isClosed;
     private volatile State _state = new(0, new Dictionary<TopicPartition, long>(), AllDone: true, IsLoaded: false);
 
     /// <summary>What people ask of the owners of shards, in the same topic.</summary>
@@ -42,15 +45,9 @@ internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
     /// <summary>One bounded turn; true when something was read.</summary>
     public bool Step()
     {
-        _reader ??= TryOpen();
-        if (_reader is null)
+        if (!IsOpen())
         {
             return false;
-        }
-
-        if (own.IsWanted && _answersFrom is null)
-        {
-            _answersFrom = TryAsk();
         }
 
         bool read = false;
@@ -59,7 +56,7 @@ internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
         IReadOnlyDictionary<TopicPartition, long> ends = _state.Ends;
         foreach (TopicPartition partition in Partitions())
         {
-            RecordBatch? batch = _reader.Read(partition, 1000);
+            RecordBatch? batch = _reader!.Read(partition, 1000);
             loaded &= _reader.Position(partition) >= _loadTo[partition.Partition];
             for (int i = 0; i < (batch?.Count ?? 0); i++)
             {
@@ -92,7 +89,16 @@ internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
         return read;
     }
 
-    public void Dispose() => _reader?.Dispose();
+    public void Dispose()
+    {
+        _isClosed = true;
+        if (_opening is not null)
+        {
+            Task.WhenAny(_opening).Wait();
+        }
+
+        _reader?.Dispose();
+    }
 
     /// <summary>Announces a run, inside the transaction of the owner of shard 0, which may act on the answer at once.</summary>
     public static State AppendRun(EngineParts parts, Append append, long run)
@@ -178,31 +184,58 @@ internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
 
     private static byte[] Mode(bool isEndless, string instance) => [Version, (byte)(isEndless ? 1 : 0), .. Encoding.UTF8.GetBytes(instance)];
 
-    /// <summary>Null while the broker does not answer for a partition yet: the topic may just have been made.</summary>
-    private Reader? TryOpen()
+    /// <summary>
+    /// Where each partition begins and ends is asked beside the membership: two questions for each of hundreds of shards, or one
+    /// that is not answered, would keep it from its group for longer than the session.
+    /// </summary>
+    private bool IsOpen()
     {
-        Reader reader = parts.Broker.CreateReader(readCommitted: true);
+        if (_opening is null && HasAsked)
+        {
+            return true;
+        }
+
+        _opening ??= parts.Beside(() =>
+        {
+            AskOn();
+            return Task.CompletedTask;
+        });
+        if (!_opening.IsCompleted)
+        {
+            return false;
+        }
+
+        Task ended = _opening;
+        _opening = null;
+        ended.GetAwaiter().GetResult();
+        return HasAsked;
+    }
+
+    private bool HasAsked => _opened == parts.ShardCount && (_answersFrom is not null || !own.IsWanted);
+
+    /// <summary>Goes on with the first partition that has not been asked for. The topic may just have been made, and its broker not answer yet: later, then.</summary>
+    private void AskOn()
+    {
+        _reader ??= parts.Broker.CreateReader(readCommitted: true);
         try
         {
-            foreach (TopicPartition partition in Partitions())
+            foreach (TopicPartition partition in Partitions().Skip(_opened).TakeWhile(_ => !_isClosed))
             {
-                reader.Assign(partition, parts.Broker.StartOffset(partition));
+                long start = parts.Broker.StartOffset(partition);
 
                 // Read uncommitted: a commit is answered before its marker is here, and what it says counts.
                 _loadTo[partition.Partition] = parts.Broker.EndOffset(partition, committedOnly: false);
+                _reader.Assign(partition, start);
+                _opened++;
             }
 
-            return reader;
-        }
-        catch (BrokerException error)
-        {
-            reader.Dispose();
-            if (error.Consequence != Consequence.Retry)
+            if (own.IsWanted && !_isClosed)
             {
-                throw;
+                _answersFrom ??= TryAsk();
             }
-
-            return null;
+        }
+        catch (BrokerException error) when (error.Consequence == Consequence.Retry)
+        {
         }
     }
 

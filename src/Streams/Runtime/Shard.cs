@@ -21,6 +21,7 @@ internal sealed class Shard : IDisposable
     private readonly (Tally Tally, StepFigures Figures)[] _writes;
     private readonly (StatefulNode Node, StepFigures Figures)[] _states;
     private readonly RunLedger _ledger;
+    private readonly Transaction _transaction;
     private byte[] _marker = [];
     private long _appended;
     private long _answering = -1;
@@ -34,6 +35,7 @@ internal sealed class Shard : IDisposable
         Position = stored?.ChangelogPosition ?? 0;
         _committedElsewhereAt = stored?.BrokerTime ?? 0;
         _parts = parts;
+        _transaction = transaction;
         Number = restored.Number;
         Id = restored.Shard;
         OwnerEpoch = restored.OwnerEpoch;
@@ -45,7 +47,7 @@ internal sealed class Shard : IDisposable
             Shard = Id,
             ShardCount = parts.ShardCount,
             Append = transaction.Append,
-            AppendOutput = transaction.AppendOutput,
+            AppendOutput = parts.Options.Guarantee == Guarantee.AtLeastOnce ? AppendOwned : transaction.AppendOutput,
             PartitionCount = parts.Topics.PartitionCount,
             Store = Store,
             Limits = parts.Limits,
@@ -74,6 +76,17 @@ internal sealed class Shard : IDisposable
         }
 
         _figures.IsHere = true;
+    }
+
+    /// <summary>An output that no transaction fences: of a shard that another owns by now, nothing is written any more.</summary>
+    private void AppendOwned(TopicPartition partition, in OutgoingRecord record)
+    {
+        if (!_parts.Ownership.IsValid(Id, Number))
+        {
+            throw new BrokerException(Consequence.LostMembership, $"shard {Id} is no longer this instance's");
+        }
+
+        _transaction.AppendOutput(partition, record);
     }
 
     public int Id { get; }

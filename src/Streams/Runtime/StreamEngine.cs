@@ -335,11 +335,11 @@ public sealed class StreamEngine : IDisposable
         }
     }
 
-    /// <summary>Work of minutes, a download for example, on a thread of its own.</summary>
+    /// <summary>Work of minutes, a download or hundreds of questions for example, on a thread of its own.</summary>
     private static Task Beside(Func<Task> work)
     {
         TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Start("kstream-download", () =>
+        Start("kstream-beside", () =>
         {
             try
             {

@@ -40,7 +40,9 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
 
         if (parts.Options.Guarantee == Guarantee.AtLeastOnce)
         {
-            _outputs ??= parts.Broker.CreateOutputWriter();
+            // No broker fences these. Whoever takes the shards of an instance that stood still does so when the session is over,
+            // counted from its last heartbeat, a quarter of the session ago at most: what waited for longer than the rest of it is dropped.
+            _outputs ??= parts.Broker.CreateOutputWriter(parts.Options.SessionTimeout * 0.75);
         }
 
         Volatile.Write(ref _ready, true);

@@ -45,7 +45,7 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
 
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => broker.CreateWriter(transactionalId, transactionTimeout);
 
-    internal override OutputWriter CreateOutputWriter() => broker.CreateOutputWriter();
+    internal override OutputWriter CreateOutputWriter(TimeSpan? dropsAfter = null) => broker.CreateOutputWriter(dropsAfter);
 
     /// <summary>
     /// The token is the one of the last poll. The embedded broker's member knows at once that it was removed; a client learns

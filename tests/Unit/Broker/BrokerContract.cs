@@ -33,6 +33,12 @@ public abstract partial class BrokerContract : IDisposable
     /// <summary>Whether a member with an instance id keeps its place while it is away.</summary>
     private protected virtual bool HasStaticMembers => true;
 
+    /// <summary>Several times the records that a reader keeps of one partition.</summary>
+    private protected virtual int Backlog => 200;
+
+    /// <summary>Whether a reader keeps as much of a partition as it can; one that keeps nothing is always full.</summary>
+    private protected virtual bool IsFull(Reader reader, TopicPartition partition) => true;
+
     private protected Broker Broker => _broker ??= CreateBroker();
 
     public virtual void Dispose()

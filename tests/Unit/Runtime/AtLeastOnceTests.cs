@@ -30,6 +30,48 @@ public class AtLeastOnceTests
         Assert.Equal([1, 2, 1, 2, 3], cluster.Outputs(LedgerFlow.Counts).Select(output => output.Value!.Value));
     }
 
+    /// <summary>As a process that is woken in the midst of a turn: its shard has another owner, and it hears of that before it goes on.</summary>
+    [Fact]
+    public void AnOutputOfAShardThatAnotherOwnsByNowIsNotWritten()
+    {
+        KeyedTopic<string, int> input = Topic.Keyed<string, int>("in");
+        KeyedTopic<string, int?> output = Topic.Keyed<string, int?>("out");
+        Cluster? cluster = null;
+        Cluster.Member? former = null;
+        Cluster.Member? heir = null;
+        Dataflow flow = new("late");
+        flow.Input("in", input)
+            .StatefulMap("count", (ref int? count, int _) =>
+            {
+                if (heir is null)
+                {
+                    former!.IsDeaf = true;
+                    cluster!.Clock.Advance(TimeSpan.FromSeconds(3));
+                    heir = cluster.Add("heir");
+                    cluster.Until(() => cluster.Outputs(output).Count() == 2, "the heir has counted");
+                    former.IsDeaf = false;
+                    former.TurnPart(0);
+                }
+
+                return count = (count ?? 0) + 1;
+            })
+            .Output("write", output);
+        using (cluster = new(flow, shards: 1, Guarantee.AtLeastOnce))
+        {
+            former = cluster.Add("former");
+            cluster.Until(() => former.Running == 1, "the shard runs");
+            Push(2);
+            cluster.Until(() => heir is { Running: 1 } && !former.IsBusy, "the heir has the shard");
+
+            Push(1);
+            cluster.Until(() => cluster.Outputs(output).Any(written => written.Value == 3), "the third is counted");
+
+            Assert.Equal([1, 2, 3], cluster.Outputs(output).Select(written => written.Value!.Value));
+        }
+
+        void Push(int records) => cluster.Broker.Produce("in", Enumerable.Repeat(new NewRecord("k"u8.ToArray(), [0, 0, 0, 1]), records));
+    }
+
     [Fact]
     public void OutputsAreVisibleBeforeTheCommit()
     {

@@ -201,6 +201,45 @@ public sealed class StreamEngineTests : IDisposable
         await running.WaitAsync(Patience, TestContext.Current.CancellationToken);
     }
 
+    /// <summary>As with hundreds of shards, each asked for one after the other, or a broker that does not answer.</summary>
+    [Fact]
+    public async Task QuestionsThatAreNotAnsweredDoNotKeepTheMembershipFromItsGroup()
+    {
+        using ManualResetEventSlim answers = new();
+        using CancellationTokenSource stop = new();
+        TaskCompletionSource asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        WatchedBroker broker = new(_broker)
+        {
+            Asked = partition =>
+            {
+                if (partition.Topic == InternalTopics.Shards("engine-count"))
+                {
+                    asked.TrySetResult();
+                    answers.Wait(Patience);
+                }
+            },
+        };
+        using StreamEngine engine = new(CountFlow(), broker, Options("one"));
+        Task running = engine.RunAsync(stop.Token);
+        try
+        {
+            await asked.Task.WaitAsync(Patience, TestContext.Current.CancellationToken);
+
+            // The end of a turn, of the one in which it was asked or of a later one, while the question is still open.
+            await Eventually(() => engine.Status.LastMembershipTurn is not null, running);
+            Assert.True(engine.Status.IsMember);
+        }
+        finally
+        {
+            answers.Set();
+        }
+
+        Push(20);
+        await AllCounted(running);
+        await stop.CancelAsync();
+        await running.WaitAsync(Patience, TestContext.Current.CancellationToken);
+    }
+
     [Fact]
     public async Task AnEngineRunsOnce()
     {

@@ -211,6 +211,9 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     /// <summary>For tests: called with a writer's id and call before it is carried out (false) and after (true); what it throws is the call's answer.</summary>
     internal Action<string, string, bool>? WriterFaults { get; set; }
 
+    /// <summary>For tests: readers that are made from now on fetch ahead and pause, as Kafka's do; null (the default): they do not.</summary>
+    internal EmbeddedPrefetch? Prefetch { get; set; }
+
     internal GroupCoordinator Groups => _groups;
 
     internal TransactionCoordinator Transactions => _transactions;
@@ -301,7 +304,13 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     {
         lock (_gate)
         {
-            Log(partition).DeleteTo(beforeOffset);
+            PartitionLog log = Log(partition);
+            if (beforeOffset > log.End)
+            {
+                throw new BrokerException(Consequence.Stop, $"Records of {partition} cannot be deleted: offset {beforeOffset} lies after its end, {log.End}.");
+            }
+
+            log.DeleteTo(beforeOffset);
             if (_journal is not null)
             {
                 JournalFormat.WriteDelete(_journal.Frame, partition, beforeOffset);
@@ -347,12 +356,13 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         }
     }
 
-    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new EmbeddedReader(this, readCommitted);
+    internal override Reader CreateReader(bool readCommitted, bool hurries = false) =>
+        Prefetch is { } prefetch ? new PrefetchingReader(this, readCommitted, prefetch) : new EmbeddedReader(this, readCommitted);
 
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) =>
         new EmbeddedWriter(this, transactionalId, transactionTimeout);
 
-    internal override OutputWriter CreateOutputWriter() => new EmbeddedOutputWriter(this);
+    internal override OutputWriter CreateOutputWriter(TimeSpan? dropsAfter = null) => new EmbeddedOutputWriter(this);
 
     /// <summary>For tests: transaction ends reach a partition only when they are released, apart from the committed positions.</summary>
     internal void HoldMarkers(TopicPartition partition)

@@ -76,15 +76,16 @@ internal sealed class EmbeddedReader(EmbeddedBroker broker, bool readCommitted) 
 
         public EmbeddedBatch Batch { get; } = new();
     }
+}
 
-    private sealed class EmbeddedBatch : RecordBatch
-    {
-        public List<LogEntry> Entries { get; } = [];
+/// <summary>Records of an embedded broker, where they lie in their log.</summary>
+internal sealed class EmbeddedBatch : RecordBatch
+{
+    public List<LogEntry> Entries { get; } = [];
 
-        public override int Count => Entries.Count;
+    public override int Count => Entries.Count;
 
-        public override RecordView this[int index] => Entries[index].View;
+    public override RecordView this[int index] => Entries[index].View;
 
-        public override long TimestampAt(int index) => Entries[index].Timestamp;
-    }
+    public override long TimestampAt(int index) => Entries[index].Timestamp;
 }

@@ -215,7 +215,7 @@ public sealed class KafkaBroker : Broker, IDisposable
 
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => new KafkaWriter(this, transactionalId, transactionTimeout);
 
-    internal override OutputWriter CreateOutputWriter() => new KafkaOutputWriter(this);
+    internal override OutputWriter CreateOutputWriter(TimeSpan? dropsAfter = null) => new KafkaOutputWriter(this, dropsAfter ?? TimeSpan.FromSeconds(30));
 
     internal static ClientPartition Client(TopicPartition partition) => new(partition.Topic, partition.Partition);
 

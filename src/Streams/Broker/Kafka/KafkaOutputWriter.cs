@@ -3,7 +3,7 @@ using Confluent.Kafka;
 namespace KStreamSharp;
 
 /// <summary>An idempotent writer without transactions. A record that was not delivered is reported by <see cref="Flush"/>.</summary>
-internal sealed class KafkaOutputWriter(KafkaBroker broker) : OutputWriter
+internal sealed class KafkaOutputWriter(KafkaBroker broker, TimeSpan dropsAfter) : OutputWriter
 {
     private const int PollEvery = 256;
 
@@ -50,7 +50,7 @@ internal sealed class KafkaOutputWriter(KafkaBroker broker) : OutputWriter
         _producer = null;
     }
 
-    private IProducer<byte[]?, byte[]?> Producer => _producer ??= broker.Build(() => new ProducerBuilder<byte[]?, byte[]?>(broker.Settings.Outputs())
+    private IProducer<byte[]?, byte[]?> Producer => _producer ??= broker.Build(() => new ProducerBuilder<byte[]?, byte[]?>(broker.Settings.Outputs(dropsAfter))
         .SetLogHandler((_, message) => broker.Heard(message))
         .SetErrorHandler((_, _) => { })
         .SetKeySerializer(Serializers.ByteArray!)

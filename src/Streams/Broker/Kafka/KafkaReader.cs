@@ -43,6 +43,13 @@ internal sealed class KafkaReader : Reader
         if (_assigned.Remove(partition, out KafkaPartition? former))
         {
             former.Clear();
+            if (former.IsPaused)
+            {
+                // The client keeps a pause over unassign and assign; nobody here would remember it, and the partition would
+                // never be read again. So a pause ends with its assignment: what is assigned begins unpaused.
+                Call(partition, () => _consumer.Resume([KafkaBroker.Client(partition)]));
+            }
+
             Call(partition, () => _consumer.IncrementalUnassign([KafkaBroker.Client(partition)]));
         }
     }
@@ -101,6 +108,9 @@ internal sealed class KafkaReader : Reader
         _assigned.Clear();
         _consumer.Dispose();
     }
+
+    /// <summary>For tests: whether a partition is assigned and its buffer full.</summary>
+    internal bool IsPaused(TopicPartition partition) => _assigned.TryGetValue(partition, out KafkaPartition? assigned) && assigned.IsPaused;
 
     private bool TakeOne(TimeSpan atMost)
     {

@@ -33,8 +33,8 @@ internal sealed class KafkaSettings
         ["allow.auto.create.topics"] = "a topic made by accident has the wrong partitions; create it yourself",
         ["transactional.id"] = "it follows from the application and the instance (StreamOptions.AppId, InstanceId)",
         ["transaction.timeout.ms"] = "use StreamOptions.TransactionTimeout",
-        ["message.timeout.ms"] = "it follows from StreamOptions.TransactionTimeout",
-        ["delivery.timeout.ms"] = "it follows from StreamOptions.TransactionTimeout",
+        ["message.timeout.ms"] = "it follows from StreamOptions.TransactionTimeout and SessionTimeout",
+        ["delivery.timeout.ms"] = "it follows from StreamOptions.TransactionTimeout and SessionTimeout",
         ["enable.idempotence"] = "without it records repeat or change their order",
         ["enable.gapless.guarantee"] = ByTheEngine,
         ["acks"] = "a record counts as written when every in-sync replica has it",
@@ -165,12 +165,12 @@ internal sealed class KafkaSettings
             ["dotnet.producer.delivery.report.fields"] = "none",
         }));
 
-    public ProducerConfig Outputs() => new(Merge(
+    public ProducerConfig Outputs(TimeSpan dropsAfter) => new(Merge(
         ProducerDefaults(),
         new()
         {
             ["enable.idempotence"] = "true",
-            ["message.timeout.ms"] = "30000",
+            ["message.timeout.ms"] = Milliseconds(dropsAfter),
             ["allow.auto.create.topics"] = "false",
             ["dotnet.producer.enable.background.poll"] = "false",
             ["dotnet.producer.delivery.report.fields"] = "none",

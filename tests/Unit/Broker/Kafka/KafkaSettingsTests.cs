@@ -56,7 +56,7 @@ public sealed class KafkaSettingsTests
 
         Assert.Equal("20", settings.Writer("id", TimeSpan.FromSeconds(10)).Get("linger.ms"));
         Assert.Equal("7", settings.Reader(readCommitted: true, hurries: false).Get("fetch.wait.max.ms"));
-        foreach (Config config in new Config[] { settings.Writer("id", TimeSpan.FromSeconds(10)), settings.Outputs(), settings.Reader(readCommitted: false, hurries: false), settings.Member(Group) })
+        foreach (Config config in new Config[] { settings.Writer("id", TimeSpan.FromSeconds(10)), settings.Outputs(TimeSpan.FromSeconds(10)), settings.Reader(readCommitted: false, hurries: false), settings.Member(Group) })
         {
             Assert.Equal("ssl", config.Get("security.protocol"));
             Assert.Equal("broker:9092", config.Get("bootstrap.servers"));

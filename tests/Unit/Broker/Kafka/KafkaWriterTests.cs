@@ -159,6 +159,42 @@ public sealed class KafkaWriterTests : IDisposable
         outputs.Flush();
     }
 
+    /// <summary>What an instance that stood still would send late, after its successor's.</summary>
+    [Fact]
+    public void AnOutputThatWaitedTooLongIsDroppedAndTheTurnIsDoneAgain()
+    {
+        using OutputWriter outputs = _broker.CreateOutputWriter(dropsAfter: TimeSpan.FromSeconds(1));
+        outputs.Append(Partition, Record);
+        outputs.Flush();
+        _cluster.TakeDown(broker: 1);
+        outputs.Append(Partition, Record);
+
+        BrokerException failure = Assert.Throws<BrokerException>(outputs.Flush);
+
+        Assert.Equal(Consequence.Abort, failure.Consequence);
+        Assert.Contains(Partition.ToString(), failure.Message, StringComparison.Ordinal);
+        _cluster.BringUp(broker: 1);
+        Delivered(outputs);
+        Assert.Equal(2, _broker.EndOffset(Partition, committedOnly: false));
+    }
+
+    private static void Delivered(OutputWriter outputs)
+    {
+        // The client may need longer than its records have to find the broker again.
+        for (long began = TimeProvider.System.GetTimestamp(); ;)
+        {
+            outputs.Append(Partition, Record);
+            try
+            {
+                outputs.Flush();
+                return;
+            }
+            catch (BrokerException error) when (error.Consequence == Consequence.Abort && TimeProvider.System.GetElapsedTime(began) < TimeSpan.FromSeconds(60))
+            {
+            }
+        }
+    }
+
     private static OutgoingRecord Record => new(1_700_000_000_000, "key"u8, true, "value"u8, true, Headers.Empty);
 
     private void Transact() => Transact(_writer);
