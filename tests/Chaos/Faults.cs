@@ -15,19 +15,21 @@ internal sealed class Faults(World world)
     /// <summary>How long a fault that only makes sense in an instance that works waits for it.</summary>
     private static readonly TimeSpan CalmLimit = TimeSpan.FromSeconds(60);
 
+    private static readonly TimeSpan PourLimit = TimeSpan.FromMinutes(3);
+
     private static readonly IReadOnlyList<string> NotShown = [];
 
     /// <summary>All kinds. Seconds are how long an instance stays away, a broker is down or a connection is bad.</summary>
     public static IReadOnlyList<FaultKind> All { get; } =
     [
-        new("kill", Hits.Instance, 0, 12, (faults, plan) => faults.KillAsync(plan)),
+        new("kill", Hits.Instance, 0, 12, (faults, plan) => faults.KillAsync(plan)) { IsSteady = true },
         new("kill-all", Hits.Application, 0, 5, (faults, plan) => faults.KillAllAsync(plan)),
         new("kill-in-restore", Hits.Instance, 0, 1, (faults, plan) => faults.KillInRestoreAsync(plan)),
-        new("terminate", Hits.Instance, 0, 1, (faults, plan) => faults.TerminateAsync(plan)),
+        new("terminate", Hits.Instance, 0, 1, (faults, plan) => faults.TerminateAsync(plan)) { IsSteady = true },
         new("terminate-long", Hits.Instance, 10, 15, (faults, plan) => faults.TerminateAsync(plan)),
-        new("pause-short", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, _ => TimeSpan.Zero)),
-        new("pause-transaction", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, instance => instance.Tuning.TransactionTimeout)),
-        new("pause-session", Hits.Instance, 2, 8, (faults, plan) => faults.PauseAsync(plan, faults.Session)),
+        new("pause-short", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, _ => TimeSpan.Zero)) { IsSteady = true },
+        new("pause-transaction", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, instance => instance.Tuning.TransactionTimeout)) { IsSteady = true },
+        new("pause-session", Hits.Instance, 2, 8, (faults, plan) => faults.PauseAsync(plan, faults.Session)) { IsSteady = true },
         new("folder-deleted", Hits.Instance, 0, 5, (faults, plan) => faults.DeleteFolderAsync(plan)) { LosesFolder = true },
         new("folder-old-copy", Hits.Instance, 8, 15, (faults, plan) => faults.OldCopyAsync(plan)) { LosesFolder = true },
         new("sst-damaged", Hits.Instance, 0, 1, (faults, plan) => faults.DamageAsync(plan, "*.sst")) { LosesFolder = true },
@@ -39,6 +41,10 @@ internal sealed class Faults(World world)
         new("end-request-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.BeforeEnd)),
         new("end-answer-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.AfterEnd)),
         new("positions-answer-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.AfterPositions)),
+        new("backlog-at-start", Hits.Everything, 0, 0, (faults, plan) => faults.BacklogAtStartAsync(plan)) { ComesFirst = true },
+        new("backlog", Hits.Everything, 0, 0, (faults, plan) => faults.BacklogAsync(plan)) { ComesInTheMiddle = true },
+        new("skew", Hits.Everything, 5, 15, (faults, plan) => faults.SkewAsync(plan)),
+        new("slow-step", Hits.Instance, 5, 15, (faults, plan) => faults.SlowStepAsync(plan)) { NeedsSlowStep = true },
         new("tcp-latency", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "latency", variant => new { latency = 50 + variant % 400, jitter = variant % 100 })) { NeedsProxies = true },
         new("tcp-bandwidth", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "bandwidth", variant => new { rate = 2 + variant % 20 })) { NeedsProxies = true },
         new("tcp-black-hole", Hits.Instance, 3, 20, (faults, plan) => faults.ToxicAsync(plan, "timeout", _ => new { timeout = 0 })) { NeedsProxies = true },
@@ -57,6 +63,7 @@ internal sealed class Faults(World world)
     {
         HostInstance[] candidates = [.. world.Instances.Where(instance =>
             !(plan.Kind.LosesFolder && instance.App.NeedsFolders)
+            && (instance.CanBeSlow || !plan.Kind.NeedsSlowStep)
             && !(plan.Kind.LosesSnapshots && (instance.App.Snapshots is null || instance.App.NeedsSnapshots)))];
         return candidates.Length > 0 ? candidates[plan.Target % candidates.Length] : throw new InvalidOperationException("no application can bear it any more");
     }
@@ -461,6 +468,90 @@ internal sealed class Faults(World world)
         }
 
         return delivered > 0 ? [$"records written and aborted"] : NotShown;
+    }
+
+    private async Task<IReadOnlyList<string>> BacklogAtStartAsync(PlannedFault plan)
+    {
+        await PourAsync(plan);
+        return ["there before the first start"];
+    }
+
+    /// <summary>Nothing runs, in order or by force, while one partition gets far ahead of the others.</summary>
+    private async Task<IReadOnlyList<string>> BacklogAsync(PlannedFault plan)
+    {
+        using IDisposable held = await HoldAsync(world.Instances, []);
+        bool inOrder = plan.Variant % 2 == 0;
+        await Task.WhenAll(world.Instances.Where(instance => instance.IsUp).Select<HostInstance, Task>(instance => inOrder ? world.TerminateAsync(instance) : instance.KillAsync()));
+        try
+        {
+            await PourAsync(plan);
+        }
+        finally
+        {
+            foreach (Application app in world.Applications)
+            {
+                StartAll(app);
+            }
+        }
+
+        return [$"written while all were {(inOrder ? "stopped" : "killed")}"];
+    }
+
+    private async Task PourAsync(PlannedFault plan)
+    {
+        int partition = plan.Target % world.Applications[0].Partitions;
+        await Task.Run(() => world.Load.Pour(world.KeysOf(partition), world.Backlog, PourLimit));
+        world.Say($"#{plan.Number}: {world.Backlog} records into partition {partition}");
+    }
+
+    /// <summary>Nearly everything that is written goes into one partition, ten times as much as before.</summary>
+    private async Task<IReadOnlyList<string>> SkewAsync(PlannedFault plan)
+    {
+        await world.LoadLock.WaitAsync(world.Stop);
+        try
+        {
+            int partition = plan.Target % world.Applications[0].Partitions;
+            long[] before = Ends();
+            world.Load.Favour(world.KeysOf(partition));
+            try
+            {
+                await Wait(plan.Seconds);
+            }
+            finally
+            {
+                world.Load.Favour(null);
+            }
+
+            long[] grown = [.. Ends().Zip(before, (after, earlier) => after - earlier)];
+            return grown[partition] > grown.Sum() * 0.8 ? ["more than 80 % of all records in one partition"] : NotShown;
+        }
+        finally
+        {
+            world.LoadLock.Release();
+        }
+
+        long[] Ends()
+        {
+            using Topics topics = new(world.Address);
+            return [.. Enumerable.Range(0, world.Applications[0].Partitions).Select(one => topics.End(new ClientPartition(world.Applications[0].Input, one)))];
+        }
+    }
+
+    /// <summary>Some records take a while: never so long that a process is given up for it.</summary>
+    private async Task<IReadOnlyList<string>> SlowStepAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        Slowness.Begin(instance.Slow, 20 + plan.Variant % 200, 10 + plan.Variant % 190);
+        try
+        {
+            await Wait(plan.Seconds);
+        }
+        finally
+        {
+            Slowness.End(instance.Slow);
+        }
+
+        return File.Exists(Slowness.Seen(instance.Slow)) ? ["told by the step"] : NotShown;
     }
 
     /// <summary>The connection is cut at a numbered moment of a transaction's end: nobody knows on this side whether it was ended.</summary>

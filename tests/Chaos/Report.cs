@@ -26,6 +26,19 @@ internal static class Report
         }
     }
 
+    public static void Sources(IReadOnlyList<SourceSeen> sources)
+    {
+        Console.WriteLine();
+        Console.WriteLine("| application | partition | offsets | largest lag | looks with lag | of them moved on | longest still, its owner being ready |");
+        Console.WriteLine("|---|---|---|---|---|---|---|");
+        foreach (SourceSeen source in sources)
+        {
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"| {source.App} | {(source.Partition.Topic == source.App.Input ? "input" : "repartition")} {source.Partition.Partition.Value} | {source.End} | {source.LagMost} | {source.Looks} | {source.Moves} | {source.LongestStill.TotalSeconds:0} s |"));
+        }
+    }
+
     public static void Invariants(IReadOnlyList<Invariant> invariants)
     {
         Console.WriteLine();

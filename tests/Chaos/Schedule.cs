@@ -8,6 +8,7 @@ internal enum Hits
     Instance,
     Application,
     Broker,
+    Everything,
 }
 
 /// <summary>A kind of fault.</summary>
@@ -27,6 +28,18 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
     public bool NeedsProxies { get; init; }
 
     public bool NeedsOwnCluster { get; init; }
+
+    /// <summary>Needs an instance whose step can be made slow.</summary>
+    public bool NeedsSlowStep { get; init; }
+
+    /// <summary>One of those that come every five seconds in the scenario of a backlog.</summary>
+    public bool IsSteady { get; init; }
+
+    /// <summary>Comes before any instance is started.</summary>
+    public bool ComesFirst { get; init; }
+
+    /// <summary>Comes once, in the midst of a run: the time after it is for what it leaves behind.</summary>
+    public bool ComesInTheMiddle { get; init; }
 
     /// <summary>Comes in the last quarter of a run only, for it forbids others after it.</summary>
     public bool ComesLate { get; init; }
@@ -48,13 +61,15 @@ internal sealed record PlannedFault(int Number, TimeSpan At, FaultKind Kind, int
 internal static class Schedule
 {
     private static readonly TimeSpan Gap = TimeSpan.FromSeconds(9);
+    private static readonly TimeSpan SteadyGap = TimeSpan.FromSeconds(5);
+    private const double SteadySecondsMost = 3;
 
     public static IReadOnlyList<PlannedFault> Draw(int seed, TimeSpan length, IReadOnlyList<FaultKind> kinds)
     {
         Random random = new(seed);
         List<PlannedFault> faults = [];
         FaultKind[] late = [.. kinds.Where(kind => kind.ComesLate)];
-        FaultKind[] always = [.. kinds.Where(kind => !kind.ComesLate)];
+        FaultKind[] always = [.. kinds.Where(kind => !kind.ComesLate && !kind.ComesFirst && !kind.ComesInTheMiddle)];
         Queue<FaultKind> round = [];
         int count = Math.Max(1, (int)(length / Gap));
         for (int i = 0; i < count && always.Length > 0; i++)
@@ -78,9 +93,30 @@ internal static class Schedule
             }
         }
 
+        foreach (FaultKind kind in kinds.Where(kind => kind.ComesFirst))
+        {
+            Add(kind, TimeSpan.Zero);
+        }
+
+        foreach (FaultKind kind in kinds.Where(kind => kind.ComesInTheMiddle))
+        {
+            Add(kind, length * (0.4 + 0.2 * random.NextDouble()));
+        }
+
         return [.. faults.OrderBy(fault => fault.At).Select((fault, number) => fault with { Number = number + 1 })];
 
         void Add(FaultKind kind, TimeSpan at) =>
             faults.Add(new(0, at, kind, random.Next(1000), kind.Least + random.NextDouble() * (kind.Most - kind.Least), random.Next(1000)));
+    }
+
+    /// <summary>One every five seconds, each of any kind and of any instance, so that now and then one has the time to show what the last did to it.</summary>
+    public static IReadOnlyList<PlannedFault> DrawSteady(int seed, TimeSpan length, IReadOnlyList<FaultKind> kinds)
+    {
+        Random random = new(seed);
+        return [.. Enumerable.Range(0, kinds.Count == 0 ? 0 : (int)(length / SteadyGap)).Select(i =>
+        {
+            FaultKind kind = kinds[random.Next(kinds.Count)];
+            return new PlannedFault(i + 1, i * SteadyGap, kind, random.Next(1000), kind.Least + random.NextDouble() * Math.Min(SteadySecondsMost, kind.Most - kind.Least), random.Next(1000));
+        })];
     }
 }

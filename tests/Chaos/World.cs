@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
 using Confluent.Kafka;
 
 namespace KStreamSharp.Tests.Chaos;
@@ -30,6 +31,7 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
 
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly Lock _gate = new();
+    private Load? _load;
     private readonly List<Trouble> _troubles = [];
     private readonly List<OrderlyEnd> _orderlyEnds = [];
     private readonly List<UnexpectedEnd> _unexpectedEnds = [];
@@ -48,6 +50,19 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     public required IAdminClient Admin { get; init; }
 
     public required Watch Watch { get; init; }
+
+    /// <summary>How many records a backlog has.</summary>
+    public required long Backlog { get; init; }
+
+    /// <summary>Who writes the input, from its making on.</summary>
+    public Load Load
+    {
+        get => _load ?? throw new InvalidOperationException("There is no load yet.");
+        set => _load = value;
+    }
+
+    /// <summary>Held by a fault that changes what the load writes.</summary>
+    public SemaphoreSlim LoadLock { get; } = new(1);
 
     /// <summary>Null when the brokers are not this program's own.</summary>
     public OwnCluster? Cluster { get; init; }
@@ -71,6 +86,9 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     public void Say(string text) => Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{_clock.Elapsed.TotalSeconds,7:0.0} s  {text}"));
 
     public TimeSpan Session(HostInstance instance) => instance.App.Protocol == "consumer" ? ConsumerSession : instance.Tuning.SessionTimeout;
+
+    /// <summary>The keys of the load that belong into a partition of the input.</summary>
+    public IReadOnlyList<string> KeysOf(int partition) => [.. Load.AllKeys.Where(key => Murmur2.Partition(Encoding.UTF8.GetBytes(key), Applications[0].Partitions) == partition)];
 
     public Trouble Begin(HostInstance? only)
     {
