@@ -38,8 +38,13 @@ internal sealed record ChaosOptions
 /// <summary>One run: start everything, let the faults come, let it come to rest, end it, check.</summary>
 internal sealed class ChaosRun : IAsyncDisposable
 {
+    /// <summary>The one that is far behind in the scenario of a backlog.</summary>
+    public const int BacklogPartition = 0;
+
+    /// <summary>Why a kind of fault is not even named.</summary>
+    public const string OfAnotherScenario = "not of this scenario";
+
     private const int Partitions = 4;
-    private const int BacklogPartition = 0;
     private const int PaceMilliseconds = 20;
 
     /// <summary>Any machine does more.</summary>
@@ -118,7 +123,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         };
         return await RunAsync(world, schedule, WhyLeftOut);
 
-        string? WhyLeftOut(FaultKind kind) => _options.IsBacklog && !kind.IsSteady ? "not of this scenario"
+        string? WhyLeftOut(FaultKind kind) => _options.IsBacklog && !kind.IsSteady ? OfAnotherScenario
             : _options.Kinds is { } only && !only.Contains(kind.Name) ? "not asked for"
             : kind.NeedsProxies && toxiproxy is null ? "left out: there is no toxiproxy-server (--toxiproxy, KSTREAM_TOXIPROXY, PATH)"
             : kind.NeedsOwnCluster && cluster is null ? "left out: the brokers are not this program's own"
@@ -254,13 +259,16 @@ internal sealed class ChaosRun : IAsyncDisposable
         }
     }
 
-    /// <summary>Short, so that a pause is longer than a transaction or a session, and a shard that stands still is seen before the next fault moves it.</summary>
+    /// <summary>
+    /// Short, so that a pause is longer than a transaction or a session, and a shard that stands still is seen before the next
+    /// fault moves it. One worker, whose reader has the partition that is far behind and others beside it.
+    /// </summary>
     private static Tuning BacklogTuning(Random random) => new(
         TimeSpan.FromSeconds(0.1 + random.NextDouble() * 0.4),
         TimeSpan.FromSeconds(3),
-        TimeSpan.FromSeconds(6),
+        TimeSpan.FromSeconds(8),
         HasOwnId: random.Next(2) == 0,
-        Workers: random.Next(1, 3));
+        Workers: 1);
 
     /// <summary>What the broker has for members of the consumer protocol; older ones do not know it.</summary>
     private static async Task<TimeSpan> ConsumerSessionAsync(World world)

@@ -28,7 +28,7 @@ internal sealed class Faults(World world)
         new("terminate", Hits.Instance, 0, 1, (faults, plan) => faults.TerminateAsync(plan)) { IsSteady = true },
         new("terminate-long", Hits.Instance, 10, 15, (faults, plan) => faults.TerminateAsync(plan)),
         new("pause-short", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, _ => TimeSpan.Zero)) { IsSteady = true },
-        new("pause-transaction", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, instance => instance.Tuning.TransactionTimeout)) { IsSteady = true },
+        new("pause-transaction", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, instance => instance.Tuning.TransactionTimeout)) { IsSteady = true, MakesAbort = true },
         new("pause-session", Hits.Instance, 2, 8, (faults, plan) => faults.PauseAsync(plan, faults.Session)) { IsSteady = true },
         new("folder-deleted", Hits.Instance, 0, 5, (faults, plan) => faults.DeleteFolderAsync(plan)) { LosesFolder = true },
         new("folder-old-copy", Hits.Instance, 8, 15, (faults, plan) => faults.OldCopyAsync(plan)) { LosesFolder = true },
@@ -65,6 +65,11 @@ internal sealed class Faults(World world)
             !(plan.Kind.LosesFolder && instance.App.NeedsFolders)
             && (instance.CanBeSlow || !plan.Kind.NeedsSlowStep)
             && !(plan.Kind.LosesSnapshots && (instance.App.Snapshots is null || instance.App.NeedsSnapshots)))];
+        if (plan.Aim != Aim.Any && candidates.Where(instance => world.Watch.ShardsOf(instance).Contains(ChaosRun.BacklogPartition) == (plan.Aim == Aim.Backlog)).ToArray() is { Length: > 0 } aimed)
+        {
+            candidates = aimed;
+        }
+
         return candidates.Length > 0 ? candidates[plan.Target % candidates.Length] : throw new InvalidOperationException("no application can bear it any more");
     }
 

@@ -57,6 +57,9 @@ internal sealed class OwnCluster : IAsyncDisposable
                     "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR=2",
                     "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR=1",
                     "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS=4",
+
+                    // Else a transaction may outlive its time-out by ten seconds, and a pause must be as long to have it aborted.
+                    "KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS=1000",
                     "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS=0",
                     "KAFKA_LOG_RETENTION_MS=-1",
                     "KAFKA_AUTO_CREATE_TOPICS_ENABLE=false",

@@ -16,7 +16,7 @@ internal static class Report
         Console.WriteLine();
         Console.WriteLine("| fault | planned | fired | seen |");
         Console.WriteLine("|---|---|---|---|");
-        foreach (FaultKind kind in kinds)
+        foreach (FaultKind kind in kinds.Where(kind => fired.Any(one => one.Plan.Kind == kind) || whyLeftOut(kind) is not { } why || why != ChaosRun.OfAnotherScenario))
         {
             FiredFault[] all = [.. fired.Where(one => one.Plan.Kind == kind)];
             FiredFault[] shown = [.. all.Where(one => one.Evidence.Count > 0)];
@@ -29,7 +29,7 @@ internal static class Report
     public static void Sources(IReadOnlyList<SourceSeen> sources)
     {
         Console.WriteLine();
-        Console.WriteLine("| application | partition | offsets | largest lag | looks with lag | of them moved on | longest still, its owner being ready |");
+        Console.WriteLine("| application | partition | offsets | largest lag | looks with lag | of them moved on | longest still, its owner being well |");
         Console.WriteLine("|---|---|---|---|---|---|---|");
         foreach (SourceSeen source in sources)
         {

@@ -35,6 +35,9 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
     /// <summary>One of those that come every five seconds in the scenario of a backlog.</summary>
     public bool IsSteady { get; init; }
 
+    /// <summary>An instance that was hit aborts, and goes on with its shards in the same process.</summary>
+    public bool MakesAbort { get; init; }
+
     /// <summary>Comes before any instance is started.</summary>
     public bool ComesFirst { get; init; }
 
@@ -43,6 +46,18 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
 
     /// <summary>Comes in the last quarter of a run only, for it forbids others after it.</summary>
     public bool ComesLate { get; init; }
+}
+
+/// <summary>Which of the instances that can bear a fault it hits.</summary>
+internal enum Aim
+{
+    Any,
+
+    /// <summary>The one that has the shard of the backlog.</summary>
+    Backlog,
+
+    /// <summary>One that has it not, so that the one that has it has time to show how it is.</summary>
+    Others,
 }
 
 /// <summary>A fault at its time.</summary>
@@ -54,7 +69,9 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
 /// <param name="Variant">Draws the details.</param>
 internal sealed record PlannedFault(int Number, TimeSpan At, FaultKind Kind, int Target, double Seconds, int Variant)
 {
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"#{Number,-3} at {At.TotalSeconds,6:0.0} s  {Kind.Name} ({Seconds:0.0} s, {Kind.Hits.ToString().ToLowerInvariant()} {Target % 100}, variant {Variant % 100})");
+    public Aim Aim { get; init; }
+
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"#{Number,-3} at {At.TotalSeconds,6:0.0} s  {Kind.Name} ({Seconds:0.0} s, {Kind.Hits.ToString().ToLowerInvariant()} {Target % 100}, variant {Variant % 100}{(Aim == Aim.Any ? "" : Aim == Aim.Backlog ? ", the backlog's" : ", another than the backlog's")})");
 }
 
 /// <summary>The faults of a run, drawn from its seed: every kind in turn, in an order that is shuffled for each round.</summary>
@@ -109,14 +126,26 @@ internal static class Schedule
             faults.Add(new(0, at, kind, random.Next(1000), kind.Least + random.NextDouble() * (kind.Most - kind.Least), random.Next(1000)));
     }
 
-    /// <summary>One every five seconds, each of any kind and of any instance, so that now and then one has the time to show what the last did to it.</summary>
+    /// <summary>
+    /// One every five seconds. Rounds of a minute: some may hit whoever has the backlog, and the last of those makes it abort;
+    /// the others spare it, for a shard that stands still is seen only as long as nobody else takes it over. So ends the run.
+    /// </summary>
     public static IReadOnlyList<PlannedFault> DrawSteady(int seed, TimeSpan length, IReadOnlyList<FaultKind> kinds)
     {
+        const int round = 12;
+        const int hitting = 5;
         Random random = new(seed);
-        return [.. Enumerable.Range(0, kinds.Count == 0 ? 0 : (int)(length / SteadyGap)).Select(i =>
+        FaultKind? aborting = kinds.FirstOrDefault(kind => kind.MakesAbort);
+        int count = kinds.Count == 0 ? 0 : Math.Max(1, (int)(length / SteadyGap));
+        return [.. Enumerable.Range(0, count).Select(i =>
         {
-            FaultKind kind = kinds[random.Next(kinds.Count)];
-            return new PlannedFault(i + 1, i * SteadyGap, kind, random.Next(1000), kind.Least + random.NextDouble() * Math.Min(SteadySecondsMost, kind.Most - kind.Least), random.Next(1000));
+            bool abort = i % round == hitting - 1 || i == count - 1;
+            FaultKind kind = abort && aborting is not null ? aborting : kinds[random.Next(kinds.Count)];
+            double seconds = abort ? 1.5 + random.NextDouble() * 1.5 : kind.Least + random.NextDouble() * Math.Min(SteadySecondsMost, kind.Most - kind.Least);
+            return new PlannedFault(i + 1, i * SteadyGap, kind, random.Next(1000), seconds, random.Next(1000))
+            {
+                Aim = abort ? Aim.Backlog : i % round >= hitting ? Aim.Others : (Aim)random.Next(2),
+            };
         })];
     }
 }

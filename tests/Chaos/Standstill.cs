@@ -37,9 +37,9 @@ internal sealed class SourceSeen(Application app, ClientPartition partition)
 }
 
 /// <summary>
-/// Sees a shard that stands still. Every second it asks each instance by HTTP whether it is ready and which shards it runs, and
+/// Sees a shard that stands still. Every second it asks each instance by HTTP how it is and which shards it runs, and
 /// the broker how far the group has come: a lag that does not change, while the one process that has the shard says all the
-/// time that it is ready, is a breach. So is a shard that none of an application's instances has, though all say that they are ready.
+/// time that it runs it and is well, is a breach. So is a shard that none of an application's instances has, though all say that they are ready.
 /// </summary>
 internal sealed class Standstill : IDisposable
 {
@@ -67,7 +67,7 @@ internal sealed class Standstill : IDisposable
         _sources = [.. world.Applications.SelectMany(app => app.Sources.SelectMany(topic => Enumerable.Range(0, app.Partitions).Select(partition => new SourceSeen(app, new ClientPartition(topic, partition)))))];
     }
 
-    public Invariant Moving { get; } = new("I18", "no shard stands still: a lag that does not change, while its owner runs and says that it is ready");
+    public Invariant Moving { get; } = new("I18", "no shard stands still: a lag that does not change, while its owner runs and says that all is well");
 
     public IReadOnlyList<SourceSeen> Sources => _sources;
 
@@ -122,7 +122,7 @@ internal sealed class Standstill : IDisposable
     {
         if (instance.Current is not { Ended: null } life)
         {
-            return new(instance, 0, false, []);
+            return new(instance, 0, false, false, []);
         }
 
         try
@@ -131,12 +131,13 @@ internal sealed class Standstill : IDisposable
             return new(
                 instance,
                 life.Number,
-                status.GetProperty("live").GetBoolean() && status.GetProperty("ready").GetBoolean(),
+                status.GetProperty("live").GetBoolean() && status.GetProperty("member").GetBoolean(),
+                status.GetProperty("ready").GetBoolean(),
                 [.. status.GetProperty("shards").EnumerateArray().Where(shard => shard.GetProperty("state").GetString() == "running").Select(shard => shard.GetProperty("shard").GetInt32())]);
         }
         catch (Exception error) when (error is HttpRequestException or OperationCanceledException)
         {
-            return new(instance, life.Number, false, []);
+            return new(instance, life.Number, false, false, []);
         }
     }
 
@@ -191,7 +192,7 @@ internal sealed class Standstill : IDisposable
     {
         if (healths.FirstOrDefault(health => health.Shards.Contains(shard)) is { } owner)
         {
-            return owner.IsReady && !_world.InTrouble(owner.Instance, since, now) ? $"{owner.Instance} (process {owner.Life}) has it and is ready" : null;
+            return owner.IsWell && !_world.InTrouble(owner.Instance, since, now) ? $"{owner.Instance} (process {owner.Life}) runs it and says that all is well" : null;
         }
 
         return healths.All(health => health.IsReady && !_world.InTrouble(health.Instance, since, now))
@@ -199,5 +200,10 @@ internal sealed class Standstill : IDisposable
             : null;
     }
 
-    private sealed record Health(HostInstance Instance, int Life, bool IsReady, int[] Shards);
+    /// <param name="Instance">Who was asked.</param>
+    /// <param name="Life">Its process.</param>
+    /// <param name="IsWell">It is live and a member.</param>
+    /// <param name="IsReady">All of its shards run, too.</param>
+    /// <param name="Shards">Those that it runs.</param>
+    private sealed record Health(HostInstance Instance, int Life, bool IsWell, bool IsReady, int[] Shards);
 }
