@@ -123,10 +123,10 @@ internal sealed class ChaosRun : IAsyncDisposable
         };
         return await RunAsync(world, schedule, WhyLeftOut);
 
-        string? WhyLeftOut(FaultKind kind) => _options.IsBacklog && !kind.IsSteady ? OfAnotherScenario
+        string? WhyLeftOut(FaultKind kind) => (_options.IsBacklog ? !kind.IsSteady : kind.Isolates) ? OfAnotherScenario
             : _options.Kinds is { } only && !only.Contains(kind.Name) ? "not asked for"
             : kind.NeedsProxies && toxiproxy is null ? "left out: there is no toxiproxy-server (--toxiproxy, KSTREAM_TOXIPROXY, PATH)"
-            : kind.NeedsOwnCluster && cluster is null ? "left out: the brokers are not this program's own"
+            : (kind.NeedsOwnCluster || kind.NeedsAuthorizer) && cluster is null ? "left out: the brokers are not this program's own"
             : null;
     }
 
@@ -163,10 +163,11 @@ internal sealed class ChaosRun : IAsyncDisposable
         if (_options.IsBacklog)
         {
             await Task.Run(() => load.Pour(world.KeysOf(BacklogPartition), _backlog, StartLimit));
-            Say($"{_backlog} records wait in partition {BacklogPartition}; each step is slowed down so that they last as long as the faults.");
+            Say($"{_backlog} records wait in partition {BacklogPartition}; steps are slow, so that they last as long as the faults.");
             foreach (HostInstance instance in world.Instances)
             {
-                Slowness.Begin(instance.Slow, Math.Max(1, (int)(_backlog / _length.TotalSeconds * PaceMilliseconds / 1000)), PaceMilliseconds);
+                // In the other partitions, too: a client holds the one that is far behind while its worker is busy there.
+                Slowness.Begin(instance.Slow, Math.Max(1, (int)(2 * _backlog / _length.TotalSeconds * PaceMilliseconds / 1000)), PaceMilliseconds, millisecondsOfOthers: 1);
             }
         }
 

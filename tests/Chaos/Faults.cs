@@ -17,12 +17,16 @@ internal sealed class Faults(World world)
 
     private static readonly TimeSpan PourLimit = TimeSpan.FromMinutes(3);
 
+    /// <summary>librdkafka has it, its binding has no name for it.</summary>
+    private const ResourceType TransactionalId = (ResourceType)5;
+
     private static readonly IReadOnlyList<string> NotShown = [];
 
     /// <summary>All kinds. Seconds are how long an instance stays away, a broker is down or a connection is bad.</summary>
     public static IReadOnlyList<FaultKind> All { get; } =
     [
         new("kill", Hits.Instance, 0, 12, (faults, plan) => faults.KillAsync(plan)) { IsSteady = true },
+        new("kill-others", Hits.Application, 50, 50, (faults, plan) => faults.KillOthersAsync(plan)) { IsSteady = true, Isolates = true },
         new("kill-all", Hits.Application, 0, 5, (faults, plan) => faults.KillAllAsync(plan)),
         new("kill-in-restore", Hits.Instance, 0, 1, (faults, plan) => faults.KillInRestoreAsync(plan)),
         new("terminate", Hits.Instance, 0, 1, (faults, plan) => faults.TerminateAsync(plan)) { IsSteady = true },
@@ -45,6 +49,7 @@ internal sealed class Faults(World world)
         new("backlog", Hits.Everything, 0, 0, (faults, plan) => faults.BacklogAsync(plan)) { ComesInTheMiddle = true },
         new("skew", Hits.Everything, 5, 15, (faults, plan) => faults.SkewAsync(plan)),
         new("slow-step", Hits.Instance, 5, 15, (faults, plan) => faults.SlowStepAsync(plan)) { NeedsSlowStep = true },
+        new("right-withdrawn", Hits.Application, 3, 12, (faults, plan) => faults.WithdrawAsync(plan)) { NeedsAuthorizer = true },
         new("tcp-latency", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "latency", variant => new { latency = 50 + variant % 400, jitter = variant % 100 })) { NeedsProxies = true },
         new("tcp-bandwidth", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "bandwidth", variant => new { rate = 2 + variant % 20 })) { NeedsProxies = true },
         new("tcp-black-hole", Hits.Instance, 3, 20, (faults, plan) => faults.ToxicAsync(plan, "timeout", _ => new { timeout = 0 })) { NeedsProxies = true },
@@ -92,6 +97,20 @@ internal sealed class Faults(World world)
         int taken = world.Watch.TakenOver(instance, shards, at);
         instance.Start();
         return Shown("gone by signal 9", taken > 0, "others took over meanwhile");
+    }
+
+    /// <summary>All but the one that has the backlog: it gets every shard, and its one reader every partition.</summary>
+    private async Task<IReadOnlyList<string>> KillOthersAsync(PlannedFault plan)
+    {
+        Application app = Application(plan);
+        HostInstance alone = app.Instances.Find(instance => instance.IsUp && world.Watch.ShardsOf(instance).Contains(ChaosRun.BacklogPartition)) ?? app.Instances[0];
+        HostInstance[] others = [.. app.Instances.Where(instance => instance != alone)];
+        using IDisposable held = await HoldAsync(others, []);
+        int?[] codes = await Task.WhenAll(others.Select(instance => instance.KillAsync()));
+        await Wait(plan.Seconds);
+        int shards = world.Watch.ShardsOf(alone).Length;
+        Array.ForEach(others, instance => instance.Start());
+        return codes.All(code => code is Killed or null) && shards == app.Partitions ? ["one instance had all shards meanwhile"] : NotShown;
     }
 
     private async Task<IReadOnlyList<string>> KillAllAsync(PlannedFault plan)
@@ -559,6 +578,60 @@ internal sealed class Faults(World world)
         return File.Exists(Slowness.Seen(instance.Slow)) ? ["told by the step"] : NotShown;
     }
 
+    /// <summary>
+    /// A right that an application needs is taken from it and given back: its instances end and say what they are not allowed, or,
+    /// where only housekeeping needs it, go on.
+    /// </summary>
+    private async Task<IReadOnlyList<string>> WithdrawAsync(PlannedFault plan)
+    {
+        Application app = Application(plan);
+        (ResourceType Type, string Name, ResourcePatternType Pattern, AclOperation Operation)[] rights =
+        [
+            (ResourceType.Topic, app.Output, ResourcePatternType.Literal, AclOperation.Write),
+            (ResourceType.Topic, app.Changelog, ResourcePatternType.Literal, AclOperation.Write),
+            (ResourceType.Topic, app.Changelog, ResourcePatternType.Literal, AclOperation.Read),
+            (ResourceType.Group, app.Id, ResourcePatternType.Literal, AclOperation.Read),
+            (TransactionalId, $"{app.Id}/", ResourcePatternType.Prefixed, AclOperation.Write),
+            .. app.Repartition is { } repartition ? [(ResourceType.Topic, repartition, ResourcePatternType.Literal, AclOperation.Delete)] : Array.Empty<(ResourceType, string, ResourcePatternType, AclOperation)>(),
+        ];
+        (ResourceType type, string name, ResourcePatternType pattern, AclOperation operation) = rights[plan.Variant % rights.Length];
+        using IDisposable held = await HoldAsync([], app.Instances, withBroker: true);
+        DateTime at = DateTime.UtcNow;
+        ResourcePattern resource = new() { Type = type, Name = name, ResourcePatternType = pattern };
+        AclBinding[] entries =
+        [
+            Entry(AclOperation.All, AclPermissionType.Allow),
+            Entry(operation, AclPermissionType.Deny),
+        ];
+        Trouble[] troubles = [.. app.Instances.Select(instance => world.Begin(instance, "AuthorizationFailed"))];
+        int denied;
+        try
+        {
+            await world.Admin.CreateAclsAsync(entries);
+            await Wait(plan.Seconds);
+        }
+        finally
+        {
+            List<DeleteAclsResult> gone = await world.Admin.DeleteAclsAsync([new AclBindingFilter
+            {
+                PatternFilter = new ResourcePatternFilter { Type = type, Name = name, ResourcePatternType = pattern },
+                EntryFilter = new AccessControlEntryFilter { Operation = AclOperation.Any, PermissionType = AclPermissionType.Any },
+            }]);
+            denied = gone.Sum(result => result.AclBindings.Count);
+            Array.ForEach(troubles, trouble => trouble.To = DateTime.UtcNow);
+        }
+
+        // The ends come at the next use of the right; they are noted when the supervisor finds them.
+        bool ended = world.UnexpectedEnds.Any(end => end.Instance.App == app && end.At >= at) || app.Instances.Exists(instance => instance.Current is { Ended: { } end, IsMeantToEnd: false } && end >= at);
+        return denied == entries.Length ? Shown($"{operation} of {(type == TransactionalId ? "transactional ids" : type == ResourceType.Group ? "the group" : name == app.Output ? "the output" : name == app.Changelog ? "the changelog" : "a repartition topic")} denied, then allowed", ended, "instances ended") : NotShown;
+
+        AclBinding Entry(AclOperation what, AclPermissionType permission) => new()
+        {
+            Pattern = resource,
+            Entry = new AccessControlEntry { Principal = "User:*", Host = "*", Operation = what, PermissionType = permission },
+        };
+    }
+
     /// <summary>The connection is cut at a numbered moment of a transaction's end: nobody knows on this side whether it was ended.</summary>
     private async Task<IReadOnlyList<string>> CutAsync(PlannedFault plan, Cut moment)
     {
@@ -594,7 +667,7 @@ internal sealed class Faults(World world)
         int connections = targets.Sum(instance => world.Relays[instance].Connections);
         int[][] shards = [.. targets.Select(world.Watch.ShardsOf)];
         DateTime at = DateTime.UtcNow;
-        Trouble[] troubles = [.. targets.Select(world.Begin)];
+        Trouble[] troubles = [.. targets.Select(instance => world.Begin(instance))];
         bool confirmed = true;
         try
         {

@@ -11,6 +11,9 @@ namespace KStreamSharp.Tests.Chaos;
 /// </summary>
 internal sealed class Load : IDisposable
 {
+    /// <summary>How the value of a record of a backlog begins.</summary>
+    public const string BacklogValue = "backlog";
+
     private const int Keys = 3000;
 
     private readonly IProducer<string, string> _producer;
@@ -60,7 +63,7 @@ internal sealed class Load : IDisposable
         for (long i = 0; i < count && !_stopping.IsCancellationRequested; i++)
         {
             // Mixed, so that neighbours are of different keys.
-            Write(keys[(int)(i * 7919 % keys.Count)]);
+            Write(BacklogValue, keys[(int)(i * 7919 % keys.Count)]);
         }
 
         long written = Written;
@@ -118,29 +121,29 @@ internal sealed class Load : IDisposable
             for (int i = 0; i < (favoured is null ? perTurn : perTurn * 10); i++)
             {
                 IReadOnlyList<string> keys = favoured is not null && i % 20 > 0 ? favoured : _keys;
-                Write(keys[_random.Next(keys.Count)]);
+                Write("load", keys[_random.Next(keys.Count)]);
             }
 
             _stopping.Token.WaitHandle.WaitOne(50);
         }
     }
 
-    private void Write(string key)
+    private void Write(string kind, string key)
     {
         // One at a time, so that the records of a key have ascending numbers.
         lock (_gate)
         {
-            Produce(key);
+            Produce(kind, key);
         }
     }
 
-    private void Produce(string key)
+    private void Produce(string kind, string key)
     {
         string number = Written.ToString(CultureInfo.InvariantCulture);
         Message<string, string> message = new()
         {
             Key = key,
-            Value = $"load:{number}",
+            Value = $"{kind}:{number}",
             Headers = new Confluent.Kafka.Headers { { "number", Encoding.UTF8.GetBytes(number) } },
         };
         while (true)

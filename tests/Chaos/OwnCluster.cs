@@ -125,6 +125,10 @@ internal sealed class OwnCluster : IAsyncDisposable
             "KAFKA_LOG_DIRS=/tmp/own",
             $"KAFKA_NODE_ID={node}",
 
+            // Every one may everything, until an entry for a resource says who may what of it.
+            "KAFKA_AUTHORIZER_CLASS_NAME=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND=true",
+
             // The controller's counts: a partition without a leader would meet KAFKA-20734.
             "KAFKA_DEFAULT_REPLICATION_FACTOR=2",
             $"KAFKA_CONTROLLER_QUORUM_VOTERS={Controller}@{NameOf(Controller)}:9093",

@@ -29,11 +29,17 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
 
     public bool NeedsOwnCluster { get; init; }
 
+    /// <summary>Needs brokers that look what one may.</summary>
+    public bool NeedsAuthorizer { get; init; }
+
     /// <summary>Needs an instance whose step can be made slow.</summary>
     public bool NeedsSlowStep { get; init; }
 
     /// <summary>One of those that come every five seconds in the scenario of a backlog.</summary>
     public bool IsSteady { get; init; }
+
+    /// <summary>Leaves one instance alone with all shards.</summary>
+    public bool Isolates { get; init; }
 
     /// <summary>An instance that was hit aborts, and goes on with its shards in the same process.</summary>
     public bool MakesAbort { get; init; }
@@ -127,25 +133,37 @@ internal static class Schedule
     }
 
     /// <summary>
-    /// One every five seconds. Rounds of a minute: some may hit whoever has the backlog, and the last of those makes it abort;
-    /// the others spare it, for a shard that stands still is seen only as long as nobody else takes it over. So ends the run.
+    /// One every five seconds. In the first minute whoever has the backlog is left alone with all shards, aborts, and has the
+    /// time to show that it goes on. Then rounds of a minute: some may hit whoever has the backlog, and the last of those makes
+    /// it abort; the others spare it, for a shard that stands still is seen only as long as nobody else takes it over.
     /// </summary>
     public static IReadOnlyList<PlannedFault> DrawSteady(int seed, TimeSpan length, IReadOnlyList<FaultKind> kinds)
     {
         const int round = 12;
         const int hitting = 5;
         Random random = new(seed);
+        FaultKind[] usual = [.. kinds.Where(kind => !kind.Isolates)];
+        FaultKind? isolating = kinds.FirstOrDefault(kind => kind.Isolates);
         FaultKind? aborting = kinds.FirstOrDefault(kind => kind.MakesAbort);
-        int count = kinds.Count == 0 ? 0 : Math.Max(1, (int)(length / SteadyGap));
-        return [.. Enumerable.Range(0, count).Select(i =>
+        List<PlannedFault> faults = [];
+        for (int i = 0; i < Math.Max(1, (int)(length / SteadyGap)) && usual.Length > 0; i++)
         {
-            bool abort = i % round == hitting - 1 || i == count - 1;
-            FaultKind kind = abort && aborting is not null ? aborting : kinds[random.Next(kinds.Count)];
-            double seconds = abort ? 1.5 + random.NextDouble() * 1.5 : kind.Least + random.NextDouble() * Math.Min(SteadySecondsMost, kind.Most - kind.Least);
-            return new PlannedFault(i + 1, i * SteadyGap, kind, random.Next(1000), seconds, random.Next(1000))
+            bool isolate = i == 1 && isolating is not null;
+            bool alone = isolating is not null && i is > 1 and < round - 1 && i != hitting - 1;
+            bool abort = i % round == hitting - 1 || (i + 1) * SteadyGap > length - SteadyGap;
+            FaultKind kind = isolate ? isolating! : abort && aborting is not null ? aborting : usual[random.Next(usual.Length)];
+            double span = abort ? 1.5 : isolate ? 0 : Math.Min(SteadySecondsMost, kind.Most - kind.Least);
+            double seconds = (abort ? 1.5 : kind.Least) + random.NextDouble() * span;
+            PlannedFault fault = new(faults.Count + 1, i * SteadyGap, kind, random.Next(1000), seconds, random.Next(1000))
             {
-                Aim = abort ? Aim.Backlog : i % round >= hitting ? Aim.Others : (Aim)random.Next(2),
+                Aim = abort ? Aim.Backlog : i % round >= hitting || isolate ? Aim.Others : (Aim)random.Next(2),
             };
-        })];
+            if (!alone)
+            {
+                faults.Add(fault);
+            }
+        }
+
+        return faults;
     }
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
 using KStreamSharp.Hosting;
 
 namespace KStreamSharp.Tests.Chaos;
@@ -10,7 +11,7 @@ internal sealed class SlowCountFlow : IFlow
 {
     private readonly Option<string> _input = new("--input") { Description = "the topic to read", HelpName = "TOPIC", Required = true };
     private readonly Option<string> _output = new("--output") { Description = "the topic to write", HelpName = "TOPIC", Required = true };
-    private readonly Option<string> _slow = new("--slow") { Description = "while this file is there, its two numbers N and M make each Nth record take M ms", HelpName = "FILE", Required = true };
+    private readonly Option<string> _slow = new("--slow") { Description = "while this file is there, its numbers N, M and K make each Nth record take M ms, and each that is none of a backlog K ms", HelpName = "FILE", Required = true };
 
     public string Id => "count";
 
@@ -22,9 +23,9 @@ internal sealed class SlowCountFlow : IFlow
         Dataflow flow = new(Id);
         flow
             .Input("in", Topic.Keyed(arguments.Value(_input)!, Serde.Bytes, Serde.Bytes))
-            .StatefulMap("count", (ref long? count, byte[] _) =>
+            .StatefulMap("count", (ref long? count, byte[] value) =>
             {
-                slowness.Record();
+                slowness.Record(value);
                 return (count = (count ?? 0) + 1).Value;
             })
             .Output("out", Topic.Keyed(arguments.Value(_output)!, Serde.Bytes, Serde.Int64));
@@ -43,26 +44,30 @@ internal sealed class Slowness(string file)
 {
     private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(200);
 
+    private static readonly byte[] Backlog = Encoding.ASCII.GetBytes(Load.BacklogValue);
+
     private long _looked;
     private long _records;
     private int _every;
     private int _milliseconds;
+    private int _millisecondsOfOthers;
     private bool _told;
 
     /// <summary>Written by the slow process once it is.</summary>
     public static string Seen(string file) => $"{file}.seen";
 
-    public static void Begin(string file, int every, int milliseconds)
+    /// <summary>Each Nth record takes some time, and each that is none of a backlog.</summary>
+    public static void Begin(string file, int every, int milliseconds, int millisecondsOfOthers = 0)
     {
         File.Delete(Seen(file));
-        File.WriteAllText($"{file}.new", string.Create(CultureInfo.InvariantCulture, $"{every} {milliseconds}"));
+        File.WriteAllText($"{file}.new", string.Create(CultureInfo.InvariantCulture, $"{every} {milliseconds} {millisecondsOfOthers}"));
         File.Move($"{file}.new", file, overwrite: true);
     }
 
     public static void End(string file) => File.Delete(file);
 
     /// <summary>Called for each record, by any worker.</summary>
-    public void Record()
+    public void Record(ReadOnlySpan<byte> value)
     {
         long now = Stopwatch.GetTimestamp();
         long looked = Volatile.Read(ref _looked);
@@ -72,9 +77,18 @@ internal sealed class Slowness(string file)
         }
 
         int every = Volatile.Read(ref _every);
-        if (every > 0 && Interlocked.Increment(ref _records) % every == 0)
+        if (every == 0)
+        {
+            return;
+        }
+
+        if (Interlocked.Increment(ref _records) % every == 0)
         {
             Thread.Sleep(_milliseconds);
+        }
+        else if (_millisecondsOfOthers > 0 && !value.StartsWith(Backlog))
+        {
+            Thread.Sleep(_millisecondsOfOthers);
         }
     }
 
@@ -83,6 +97,7 @@ internal sealed class Slowness(string file)
         try
         {
             string[] numbers = File.ReadAllText(file).Split(' ');
+            _millisecondsOfOthers = int.Parse(numbers[2], CultureInfo.InvariantCulture);
             _milliseconds = int.Parse(numbers[1], CultureInfo.InvariantCulture);
             Volatile.Write(ref _every, int.Parse(numbers[0], CultureInfo.InvariantCulture));
             if (!_told)

@@ -6,8 +6,13 @@ using Confluent.Kafka;
 namespace KStreamSharp.Tests.Chaos;
 
 /// <summary>A time in which an instance cannot be expected to reach the broker: of one, or of all when <paramref name="only"/> is null.</summary>
-internal sealed class Trouble(DateTime from, HostInstance? only)
+/// <param name="from">Its begin.</param>
+/// <param name="only">Who has it.</param>
+/// <param name="words">What an instance says that ends because of it; null where nothing is asked for.</param>
+internal sealed class Trouble(DateTime from, HostInstance? only, string? words)
 {
+    public string? Words { get; } = words;
+
     public DateTime From { get; } = from;
 
     public HostInstance? Only { get; } = only;
@@ -90,9 +95,9 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     /// <summary>The keys of the load that belong into a partition of the input.</summary>
     public IReadOnlyList<string> KeysOf(int partition) => [.. Load.AllKeys.Where(key => Murmur2.Partition(Encoding.UTF8.GetBytes(key), Applications[0].Partitions) == partition)];
 
-    public Trouble Begin(HostInstance? only)
+    public Trouble Begin(HostInstance? only, string? words = null)
     {
-        Trouble trouble = new(DateTime.UtcNow, only);
+        Trouble trouble = new(DateTime.UtcNow, only, words);
         lock (_gate)
         {
             _troubles.Add(trouble);
@@ -102,11 +107,13 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     }
 
     /// <summary>Whether a time touches one in which the instance, or a moment before, could not reach the broker.</summary>
-    public bool InTrouble(HostInstance instance, DateTime from, DateTime to)
+    public bool InTrouble(HostInstance instance, DateTime from, DateTime to) => Troubles(instance, from, to).Count > 0;
+
+    private List<Trouble> Troubles(HostInstance instance, DateTime from, DateTime to)
     {
         lock (_gate)
         {
-            return _troubles.Exists(trouble => (trouble.Only is null || trouble.Only == instance) && trouble.From <= to && (trouble.To is null || trouble.To + Aftermath >= from));
+            return _troubles.FindAll(trouble => (trouble.Only is null || trouble.Only == instance) && trouble.From <= to && (trouble.To is null || trouble.To + Aftermath >= from));
         }
     }
 
@@ -217,7 +224,12 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
         }
 
         string? excuse = null;
-        if (life.ExitCode == (int)ExitCode.Broker && InTrouble(instance, life.Started, life.Ended!.Value))
+        List<Trouble> troubles = Troubles(instance, life.Started, life.Ended!.Value);
+        if (life.ExitCode == (int)ExitCode.Broker && troubles.Exists(trouble => trouble.Words is { } words && life.LastWords.Contains(words, StringComparison.Ordinal)))
+        {
+            excuse = "a right had been withdrawn, and it said so";
+        }
+        else if (life.ExitCode == (int)ExitCode.Broker && troubles.Exists(trouble => trouble.Words is null))
         {
             excuse = "the broker could not be reached";
         }
