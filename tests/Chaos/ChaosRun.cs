@@ -124,6 +124,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         return await RunAsync(world, schedule, WhyLeftOut);
 
         string? WhyLeftOut(FaultKind kind) => (_options.IsBacklog ? !kind.IsSteady : kind.Isolates) ? OfAnotherScenario
+            : kind.ComesLast && _options.Kinds is null ? "left out: comes only where it is asked for by name"
             : _options.Kinds is { } only && !only.Contains(kind.Name) ? "not asked for"
             : kind.NeedsProxies && toxiproxy is null ? "left out: there is no toxiproxy-server (--toxiproxy, KSTREAM_TOXIPROXY, PATH)"
             : (kind.NeedsOwnCluster || kind.NeedsAuthorizer) && cluster is null ? "left out: the brokers are not this program's own"
@@ -188,7 +189,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         standstill.Start();
         Say("All instances work; the faults begin.");
 
-        fired.AddRange(await FireAsync(world, [.. schedule.Where(fault => !fault.Kind.ComesFirst)]));
+        fired.AddRange(await FireAsync(world, [.. schedule.Where(fault => !fault.Kind.ComesFirst && !fault.Kind.ComesLast)]));
         Checker checker = new(world, standstill);
         using IDisposable closing = checker;
         await ComeToRestAsync(world, load, checker);
@@ -205,6 +206,11 @@ internal sealed class ChaosRun : IAsyncDisposable
         Say("Checking.");
         checker.CheckTopics(load.Written);
         checker.CheckLogs();
+        foreach (PlannedFault fault in schedule.Where(fault => fault.Kind.ComesLast))
+        {
+            fired.Add(await FireAsync(world, new Faults(world), fault));
+        }
+
         foreach (IGrouping<FaultKind, FiredFault> kind in fired.GroupBy(one => one.Plan.Kind))
         {
             checker.Fired.Require(kind.Any(one => one.Evidence.Count > 0), () => $"{kind.Key.Name} was planned {kind.Count()} times, and never seen");

@@ -70,7 +70,7 @@ internal sealed partial class Checker(World world, Standstill standstill) : IDis
 
     public Invariant Repeats { get; } = new("I17", "at least once: nothing skipped, repeats only of what was put out before");
 
-    public IReadOnlyList<Invariant> All => [Completeness, Order, Running, Positions, Settled, State, Owner, Restores, Wipes, Alive, Bounded, CleanEnd, Fired, Repeats, standstill.Moving];
+    public IReadOnlyList<Invariant> All => [Completeness, Order, Running, Positions, Settled, State, Owner, Restores, Wipes, Alive, Bounded, CleanEnd, Fired, Repeats, standstill.Moving, world.RemadeTopic.Refused];
 
     public void Dispose() => _topics.Dispose();
 

@@ -50,6 +50,7 @@ internal sealed class Faults(World world)
         new("skew", Hits.Everything, 5, 15, (faults, plan) => faults.SkewAsync(plan)),
         new("slow-step", Hits.Instance, 5, 15, (faults, plan) => faults.SlowStepAsync(plan)) { NeedsSlowStep = true },
         new("right-withdrawn", Hits.Application, 3, 12, (faults, plan) => faults.WithdrawAsync(plan)) { NeedsAuthorizer = true },
+        new("topic-made-anew", Hits.Application, 0, 0, (faults, plan) => faults.MakeAnewAsync(plan)) { ComesLast = true },
         new("tcp-latency", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "latency", variant => new { latency = 50 + variant % 400, jitter = variant % 100 })) { NeedsProxies = true },
         new("tcp-bandwidth", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "bandwidth", variant => new { rate = 2 + variant % 20 })) { NeedsProxies = true },
         new("tcp-black-hole", Hits.Instance, 3, 20, (faults, plan) => faults.ToxicAsync(plan, "timeout", _ => new { timeout = 0 })) { NeedsProxies = true },
@@ -631,6 +632,8 @@ internal sealed class Faults(World world)
             Entry = new AccessControlEntry { Principal = "User:*", Host = "*", Operation = what, PermissionType = permission },
         };
     }
+
+    private Task<IReadOnlyList<string>> MakeAnewAsync(PlannedFault plan) => world.RemadeTopic.RunAsync(plan);
 
     /// <summary>The connection is cut at a numbered moment of a transaction's end: nobody knows on this side whether it was ended.</summary>
     private async Task<IReadOnlyList<string>> CutAsync(PlannedFault plan, Cut moment)

@@ -50,6 +50,9 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
     /// <summary>Comes once, in the midst of a run: the time after it is for what it leaves behind.</summary>
     public bool ComesInTheMiddle { get; init; }
 
+    /// <summary>Comes when all has been checked, for the application that it hits is at its end; and only where it is asked for by name.</summary>
+    public bool ComesLast { get; init; }
+
     /// <summary>Comes in the last quarter of a run only, for it forbids others after it.</summary>
     public bool ComesLate { get; init; }
 }
@@ -92,7 +95,7 @@ internal static class Schedule
         Random random = new(seed);
         List<PlannedFault> faults = [];
         FaultKind[] late = [.. kinds.Where(kind => kind.ComesLate)];
-        FaultKind[] always = [.. kinds.Where(kind => !kind.ComesLate && !kind.ComesFirst && !kind.ComesInTheMiddle)];
+        FaultKind[] always = [.. kinds.Where(kind => !kind.ComesLate && !kind.ComesFirst && !kind.ComesInTheMiddle && !kind.ComesLast)];
         Queue<FaultKind> round = [];
         int count = Math.Max(1, (int)(length / Gap));
         for (int i = 0; i < count && always.Length > 0; i++)
@@ -114,6 +117,11 @@ internal static class Schedule
             {
                 Add(kind, length * (0.75 + 0.2 * (i + random.NextDouble()) / times));
             }
+        }
+
+        foreach (FaultKind kind in kinds.Where(kind => kind.ComesLast))
+        {
+            Add(kind, length);
         }
 
         foreach (FaultKind kind in kinds.Where(kind => kind.ComesFirst))

@@ -82,6 +82,9 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     /// <summary>When the broker gives up a member under the consumer protocol.</summary>
     public TimeSpan ConsumerSession { get; set; } = TimeSpan.FromSeconds(45);
 
+    /// <summary>What comes when all else is over.</summary>
+    public RemadeTopic RemadeTopic => field ??= new(this);
+
     public SemaphoreSlim BrokerLock { get; } = new(1);
 
     public IReadOnlyList<OrderlyEnd> OrderlyEnds => Copy(_orderlyEnds);
