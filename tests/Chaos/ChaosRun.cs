@@ -168,7 +168,7 @@ internal sealed class ChaosRun : IAsyncDisposable
             foreach (HostInstance instance in world.Instances)
             {
                 // In the other partitions, too: a client holds the one that is far behind while its worker is busy there.
-                Slowness.Begin(instance.Slow, Math.Max(1, (int)(2 * _backlog / _length.TotalSeconds * PaceMilliseconds / 1000)), PaceMilliseconds, millisecondsOfOthers: 1);
+                Slowness.Begin(instance.Slow, Math.Max(1, (int)(2 * _backlog / (_length.TotalSeconds + 60) * PaceMilliseconds / 1000)), PaceMilliseconds, millisecondsOfOthers: 1);
             }
         }
 

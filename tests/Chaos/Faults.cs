@@ -26,7 +26,7 @@ internal sealed class Faults(World world)
     public static IReadOnlyList<FaultKind> All { get; } =
     [
         new("kill", Hits.Instance, 0, 12, (faults, plan) => faults.KillAsync(plan)) { IsSteady = true },
-        new("kill-others", Hits.Application, 50, 50, (faults, plan) => faults.KillOthersAsync(plan)) { IsSteady = true, Isolates = true },
+        new("alone", Hits.Application, 1.5, 3, (faults, plan) => faults.LeaveAloneAsync(plan)) { IsSteady = true, Isolates = true },
         new("kill-all", Hits.Application, 0, 5, (faults, plan) => faults.KillAllAsync(plan)),
         new("kill-in-restore", Hits.Instance, 0, 1, (faults, plan) => faults.KillInRestoreAsync(plan)),
         new("terminate", Hits.Instance, 0, 1, (faults, plan) => faults.TerminateAsync(plan)) { IsSteady = true },
@@ -100,18 +100,60 @@ internal sealed class Faults(World world)
         return Shown("gone by signal 9", taken > 0, "others took over meanwhile");
     }
 
-    /// <summary>All but the one that has the backlog: it gets every shard, and its one reader every partition.</summary>
-    private async Task<IReadOnlyList<string>> KillOthersAsync(PlannedFault plan)
+    /// <summary>
+    /// All but one are killed: it gets every shard, and its one reader every partition. Pauses then make it abort a few times, for
+    /// not each abort comes while its client holds back the partition that is far behind; and it is left in peace until a
+    /// shard that stands still must have been seen.
+    /// </summary>
+    private async Task<IReadOnlyList<string>> LeaveAloneAsync(PlannedFault plan)
     {
+        const int aborts = 3;
         Application app = Application(plan);
-        HostInstance alone = app.Instances.Find(instance => instance.IsUp && world.Watch.ShardsOf(instance).Contains(ChaosRun.BacklogPartition)) ?? app.Instances[0];
+        using IDisposable held = await HoldAsync(app.Instances, []);
+        HostInstance alone = app.Instances[plan.Variant % app.Instances.Count];
         HostInstance[] others = [.. app.Instances.Where(instance => instance != alone)];
-        using IDisposable held = await HoldAsync(others, []);
-        int?[] codes = await Task.WhenAll(others.Select(instance => instance.KillAsync()));
-        await Wait(plan.Seconds);
-        int shards = world.Watch.ShardsOf(alone).Length;
-        Array.ForEach(others, instance => instance.Start());
-        return codes.All(code => code is Killed or null) && shards == app.Partitions ? ["one instance had all shards meanwhile"] : NotShown;
+        await world.WorksAsync(alone, CalmLimit);
+        DateTime at = DateTime.UtcNow;
+        await Task.WhenAll(others.Select(instance => instance.KillAsync()));
+        int seen = 0;
+        try
+        {
+            bool hasAll = await HasAllAsync(at);
+            for (int i = 0; i < aborts && hasAll; i++)
+            {
+                await Wait(2);
+                DateTime paused = DateTime.UtcNow;
+                if (await alone.PauseAsync())
+                {
+                    await Wait(alone.Tuning.TransactionTimeout.TotalSeconds + plan.Seconds);
+                    alone.Wake();
+                    seen += await alone.LineAsync(line => line.Id is 400 or 401 or 202 && line.At >= paused, TimeSpan.FromSeconds(20), world.Stop) is null ? 0 : 1;
+                }
+            }
+
+            await Task.Delay(Standstill.Limit(world, app) * 1.5, world.Stop);
+        }
+        finally
+        {
+            Array.ForEach(others, instance => instance.Start());
+        }
+
+        return seen > 0 ? [string.Create(CultureInfo.InvariantCulture, $"one had all shards and aborted {seen} times")] : NotShown;
+
+        async Task<bool> HasAllAsync(DateTime since)
+        {
+            while (DateTime.UtcNow - since < CalmLimit + Session(alone))
+            {
+                if (world.Watch.Markers(app).Where(marker => marker.Seen >= since && alone.Ids.Contains(marker.InstanceId)).Select(marker => marker.Shard).Distinct().Count() == app.Partitions)
+                {
+                    return true;
+                }
+
+                await Task.Delay(200, world.Stop);
+            }
+
+            return false;
+        }
     }
 
     private async Task<IReadOnlyList<string>> KillAllAsync(PlannedFault plan)

@@ -38,7 +38,7 @@ internal sealed record FaultKind(string Name, Hits Hits, double Least, double Mo
     /// <summary>One of those that come every five seconds in the scenario of a backlog.</summary>
     public bool IsSteady { get; init; }
 
-    /// <summary>Leaves one instance alone with all shards.</summary>
+    /// <summary>Leaves one instance alone with all shards, for about as long as a round of steady faults.</summary>
     public bool Isolates { get; init; }
 
     /// <summary>An instance that was hit aborts, and goes on with its shards in the same process.</summary>
@@ -141,8 +141,8 @@ internal static class Schedule
     }
 
     /// <summary>
-    /// One every five seconds. In the first minute whoever has the backlog is left alone with all shards, aborts, and has the
-    /// time to show that it goes on. Then rounds of a minute: some may hit whoever has the backlog, and the last of those makes
+    /// One every five seconds. In the first minute whoever has the backlog is left alone with all shards and made to abort,
+    /// and has the time to show that it goes on. Then rounds of a minute: some may hit whoever has the backlog, and the last of those makes
     /// it abort; the others spare it, for a shard that stands still is seen only as long as nobody else takes it over.
     /// </summary>
     public static IReadOnlyList<PlannedFault> DrawSteady(int seed, TimeSpan length, IReadOnlyList<FaultKind> kinds)
@@ -157,8 +157,8 @@ internal static class Schedule
         for (int i = 0; i < Math.Max(1, (int)(length / SteadyGap)) && usual.Length > 0; i++)
         {
             bool isolate = i == 1 && isolating is not null;
-            bool alone = isolating is not null && i is > 1 and < round - 1 && i != hitting - 1;
-            bool abort = i % round == hitting - 1 || (i + 1) * SteadyGap > length - SteadyGap;
+            bool abort = i % round == hitting - 1 || (i + 2) * SteadyGap > length;
+            bool quiet = isolating is not null && i is > 1 and < round;
             FaultKind kind = isolate ? isolating! : abort && aborting is not null ? aborting : usual[random.Next(usual.Length)];
             double span = abort ? 1.5 : isolate ? 0 : Math.Min(SteadySecondsMost, kind.Most - kind.Least);
             double seconds = (abort ? 1.5 : kind.Least) + random.NextDouble() * span;
@@ -166,7 +166,7 @@ internal static class Schedule
             {
                 Aim = abort ? Aim.Backlog : i % round >= hitting || isolate ? Aim.Others : (Aim)random.Next(2),
             };
-            if (!alone)
+            if (!quiet)
             {
                 faults.Add(fault);
             }

@@ -95,8 +95,8 @@ internal sealed class Standstill : IDisposable
     }
 
     /// <summary>How long a shard may stand still: an owner that is new must wait for what the one before it has left open.</summary>
-    public TimeSpan Limit(Application app) => Slack + app.Instances.Max(instance =>
-        3 * instance.Tuning.CommitInterval + instance.Tuning.TransactionTimeout + _world.Session(instance));
+    public static TimeSpan Limit(World world, Application app) => Slack + app.Instances.Max(instance =>
+        3 * instance.Tuning.CommitInterval + instance.Tuning.TransactionTimeout + world.Session(instance));
 
     private async Task WatchAsync()
     {
@@ -174,7 +174,7 @@ internal sealed class Standstill : IDisposable
             }
 
             source.LongestStill = still > source.LongestStill ? still : source.LongestStill;
-            if (still > Limit(app) && !source.IsTold)
+            if (still > Limit(_world, app) && !source.IsTold)
             {
                 source.IsTold = true;
                 Moving.Require(false, () => Text(source, lag));
