@@ -13,8 +13,17 @@ internal sealed record ChaosOptions
 
     public int Seed { get; init; } = 1;
 
-    /// <summary>How long faults come; starting, coming to rest and checking take some minutes more.</summary>
-    public TimeSpan Length { get; init; } = TimeSpan.FromMinutes(3);
+    /// <summary>How long faults come; starting, coming to rest and checking take some minutes more. Null for the scenario's own.</summary>
+    public TimeSpan? Length { get; init; }
+
+    /// <summary>
+    /// One application of three instances over a partition that is far behind, which lasts as long as the faults do, and a trickle
+    /// in the others; every five seconds a process is killed, paused or started anew.
+    /// </summary>
+    public bool IsBacklog { get; init; }
+
+    /// <summary>How many records a backlog has; null for the scenario's own.</summary>
+    public long? Backlog { get; init; }
 
     /// <summary>Null for both: an application with each.</summary>
     public Guarantee? Guarantee { get; init; }
@@ -29,12 +38,24 @@ internal sealed record ChaosOptions
 /// <summary>One run: start everything, let the faults come, let it come to rest, end it, check.</summary>
 internal sealed class ChaosRun : IAsyncDisposable
 {
+    /// <summary>The one that is far behind in the scenario of a backlog.</summary>
+    public const int BacklogPartition = 0;
+
+    /// <summary>Why a kind of fault is not even named.</summary>
+    public const string OfAnotherScenario = "not of this scenario";
+
     private const int Partitions = 4;
+    private const int PaceMilliseconds = 20;
+
+    /// <summary>Any machine does more.</summary>
+    private const int BacklogPerSecond = 5000;
 
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(150);
     private static readonly TimeSpan RestLimit = TimeSpan.FromSeconds(180);
 
     private readonly ChaosOptions _options;
+    private readonly TimeSpan _length;
+    private readonly long _backlog;
     private readonly string _folder;
     private readonly CancellationToken _stop;
     private readonly string _name = $"chaos-{Guid.NewGuid().ToString("N")[..8]}";
@@ -44,6 +65,8 @@ internal sealed class ChaosRun : IAsyncDisposable
     private ChaosRun(ChaosOptions options, CancellationToken stop)
     {
         _options = options;
+        _length = options.Length ?? TimeSpan.FromMinutes(options.IsBacklog ? 5 : 3);
+        _backlog = options.Backlog ?? (options.IsBacklog ? 2_000_000 : 500_000);
         _stop = stop;
         _folder = Directory.CreateTempSubdirectory("kstream-chaos-").FullName;
     }
@@ -83,7 +106,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         string address = _options.Kafka ?? cluster!.Address;
         Toxiproxy? toxiproxy = Toxiproxy.Find(_options.Toxiproxy) is { } binary ? Own(await Toxiproxy.StartAsync(binary, _stop)) : null;
         List<FaultKind> kinds = [.. Faults.All.Where(kind => WhyLeftOut(kind) is null)];
-        IReadOnlyList<PlannedFault> schedule = Schedule.Draw(_options.Seed, _options.Length, kinds);
+        IReadOnlyList<PlannedFault> schedule = _options.IsBacklog ? Schedule.DrawSteady(_options.Seed, _length, kinds) : Schedule.Draw(_options.Seed, _length, kinds);
         Application[] applications = [.. Applications()];
         foreach (HostInstance instance in applications.SelectMany(app => app.Instances))
         {
@@ -94,14 +117,17 @@ internal sealed class ChaosRun : IAsyncDisposable
         {
             Admin = Own(Clients.Admin(address)),
             Watch = Own(new Watch(address, applications)),
+            Backlog = _backlog,
             Cluster = cluster,
             Toxiproxy = toxiproxy,
         };
         return await RunAsync(world, schedule, WhyLeftOut);
 
-        string? WhyLeftOut(FaultKind kind) => _options.Kinds is { } only && !only.Contains(kind.Name) ? "not asked for"
+        string? WhyLeftOut(FaultKind kind) => (_options.IsBacklog ? !kind.IsSteady : kind.Isolates) ? OfAnotherScenario
+            : kind.ComesLast && _options.Kinds is null ? "left out: comes only where it is asked for by name"
+            : _options.Kinds is { } only && !only.Contains(kind.Name) ? "not asked for"
             : kind.NeedsProxies && toxiproxy is null ? "left out: there is no toxiproxy-server (--toxiproxy, KSTREAM_TOXIPROXY, PATH)"
-            : kind.NeedsOwnCluster && cluster is null ? "left out: the brokers are not this program's own"
+            : (kind.NeedsOwnCluster || kind.NeedsAuthorizer) && cluster is null ? "left out: the brokers are not this program's own"
             : null;
     }
 
@@ -113,7 +139,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         }
 
         world.ConsumerSession = await ConsumerSessionAsync(world);
-        Say($"Seed {_options.Seed}, {_options.Length.TotalMinutes:0.##} minutes of faults. Brokers {(world.Cluster is null ? "given" : "of its own")} at {world.Address}.");
+        Say($"Seed {_options.Seed}, {_length.TotalMinutes:0.##} minutes of faults. Brokers {(world.Cluster is null ? "given" : "of its own")} at {world.Address}.");
         foreach (PlannedFault fault in schedule)
         {
             Console.WriteLine($"  {fault}");
@@ -127,7 +153,25 @@ internal sealed class ChaosRun : IAsyncDisposable
             Own(new Leftovers(world, input));
         }
 
-        using Load load = new(world.Address, input, _options.Seed);
+        using Load load = new(world.Address, input, _options.Seed, _options.IsBacklog ? [.. Load.AllKeys.Except(world.KeysOf(BacklogPartition))] : null);
+        world.Load = load;
+        List<FiredFault> fired = [];
+        foreach (PlannedFault fault in schedule.Where(fault => fault.Kind.ComesFirst))
+        {
+            fired.Add(await FireAsync(world, new Faults(world), fault));
+        }
+
+        if (_options.IsBacklog)
+        {
+            await Task.Run(() => load.Pour(world.KeysOf(BacklogPartition), _backlog, StartLimit));
+            Say($"{_backlog} records wait in partition {BacklogPartition}; steps are slow, so that they last as long as the faults.");
+            foreach (HostInstance instance in world.Instances)
+            {
+                // In the other partitions, too: a client holds the one that is far behind while its worker is busy there.
+                Slowness.Begin(instance.Slow, Math.Max(1, (int)(2 * _backlog / (_length.TotalSeconds + 60) * PaceMilliseconds / 1000)), PaceMilliseconds, millisecondsOfOthers: 1);
+            }
+        }
+
         load.Start();
         foreach (HostInstance instance in world.Instances)
         {
@@ -135,18 +179,21 @@ internal sealed class ChaosRun : IAsyncDisposable
             instance.Start();
         }
 
+        using Standstill standstill = new(world);
         using CancellationTokenSource tending = new();
         Task tended = world.TendAsync(tending.Token);
         await CompactSoonAsync(world);
         world.Watch.Start();
         DateTime began = DateTime.UtcNow;
         await UntilAsync(StartLimit, () => world.Instances.All(instance => world.Watch.HasCommitted(instance, began)), "not every instance has begun to work");
+        standstill.Start();
         Say("All instances work; the faults begin.");
 
-        IReadOnlyList<FiredFault> fired = await FireAsync(world, schedule);
-        Checker checker = new(world);
+        fired.AddRange(await FireAsync(world, [.. schedule.Where(fault => !fault.Kind.ComesFirst && !fault.Kind.ComesLast)]));
+        Checker checker = new(world, standstill);
         using IDisposable closing = checker;
         await ComeToRestAsync(world, load, checker);
+        await standstill.StopAsync();
         await tending.CancelAsync();
         await tended;
         Say("The orderly end of all.");
@@ -159,12 +206,18 @@ internal sealed class ChaosRun : IAsyncDisposable
         Say("Checking.");
         checker.CheckTopics(load.Written);
         checker.CheckLogs();
+        foreach (PlannedFault fault in schedule.Where(fault => fault.Kind.ComesLast))
+        {
+            fired.Add(await FireAsync(world, new Faults(world), fault));
+        }
+
         foreach (IGrouping<FaultKind, FiredFault> kind in fired.GroupBy(one => one.Plan.Kind))
         {
             checker.Fired.Require(kind.Any(one => one.Evidence.Count > 0), () => $"{kind.Key.Name} was planned {kind.Count()} times, and never seen");
         }
 
         Report.Faults(Faults.All, fired, whyLeftOut);
+        Report.Sources(standstill.Sources);
         Report.Invariants(checker.All);
         _keep = checker.All.Any(invariant => invariant.Breaches.Count > 0);
         return !_keep;
@@ -179,7 +232,9 @@ internal sealed class ChaosRun : IAsyncDisposable
         bool rekeys = random.Next(2) == 0;
         bool classicFirst = random.Next(2) == 0;
         bool snapshotsFirst = random.Next(2) == 0;
-        (string Flow, Guarantee Guarantee, int Instances)[] wanted = _options.Guarantee is { } one
+        (string Flow, Guarantee Guarantee, int Instances)[] wanted = _options.IsBacklog
+            ? [("count", _options.Guarantee ?? Guarantee.ExactlyOnce, 3)]
+            : _options.Guarantee is { } one
             ? [("count", one, 3), (rekeys ? "rekey-count" : "copy", one, 2)]
             : [("count", Guarantee.ExactlyOnce, 2), ("count", Guarantee.AtLeastOnce, 2), (rekeys ? "rekey-count" : "copy", (Guarantee)random.Next(2), 2)];
         for (int i = 0; i < wanted.Length; i++)
@@ -198,7 +253,7 @@ internal sealed class ChaosRun : IAsyncDisposable
             {
                 // The shortest and the longest commits are always there; between them by chance.
                 double commit = slot switch { 0 => 0.05, 1 => 5, _ => 0.05 * Math.Pow(100, random.NextDouble()) };
-                Tuning tuning = new(
+                Tuning tuning = _options.IsBacklog ? BacklogTuning(random) : new(
                     TimeSpan.FromSeconds(commit),
                     TimeSpan.FromSeconds(Math.Max(commit * 3.01, 3 + random.NextDouble() * 7)),
                     TimeSpan.FromSeconds(6 + random.NextDouble() * 4),
@@ -210,6 +265,17 @@ internal sealed class ChaosRun : IAsyncDisposable
             yield return app;
         }
     }
+
+    /// <summary>
+    /// Short, so that a pause is longer than a transaction or a session, and a shard that stands still is seen before the next
+    /// fault moves it. One worker, whose reader has the partition that is far behind and others beside it.
+    /// </summary>
+    private static Tuning BacklogTuning(Random random) => new(
+        TimeSpan.FromSeconds(0.1 + random.NextDouble() * 0.4),
+        TimeSpan.FromSeconds(3),
+        TimeSpan.FromSeconds(8),
+        HasOwnId: random.Next(2) == 0,
+        Workers: 1);
 
     /// <summary>What the broker has for members of the consumer protocol; older ones do not know it.</summary>
     private static async Task<TimeSpan> ConsumerSessionAsync(World world)
@@ -312,6 +378,11 @@ internal sealed class ChaosRun : IAsyncDisposable
     private async Task ComeToRestAsync(World world, Load load, Checker checker)
     {
         DateTime over = DateTime.UtcNow;
+        foreach (HostInstance instance in world.Instances)
+        {
+            Slowness.End(instance.Slow);
+        }
+
         world.Say($"The faults are over; {load.Written} records were written.");
         Stopwatch took = Stopwatch.StartNew();
         bool work = await IsTrueAsync(RestLimit, () => world.Instances.All(instance => instance.IsUp && world.Watch.HasCommitted(instance, over)));
@@ -320,15 +391,16 @@ internal sealed class ChaosRun : IAsyncDisposable
         checker.Alive.Note += string.Create(CultureInfo.InvariantCulture, $"All committed {took.Elapsed.TotalSeconds:0.0} s after the last fault; ");
         load.Stop(RestLimit);
         took.Restart();
+        TimeSpan catchUpLimit = RestLimit + TimeSpan.FromSeconds((double)_backlog / BacklogPerSecond);
         foreach (Application app in world.Applications)
         {
-            int behind = 0;
-            bool caughtUp = await IsTrueAsync(RestLimit, () => (behind = checker.Behind(app)) == 0);
-            checker.Alive.Require(caughtUp, () => $"{app} is {behind} records behind {RestLimit.TotalSeconds:0} s after the last record");
+            long behind = 0;
+            bool caughtUp = await IsTrueAsync(catchUpLimit, () => (behind = checker.Behind(app)) == 0);
+            checker.Alive.Require(caughtUp, () => $"{app} is {behind} records behind {catchUpLimit.TotalSeconds:0} s after the last record");
         }
 
         checker.Alive.Note += string.Create(CultureInfo.InvariantCulture, $"lag 0 after {took.Elapsed.TotalSeconds:0.0} s more. ");
-        world.Say($"All {load.Written} records are processed.");
+        world.Say(checker.Alive.Breaches.Count == 0 ? $"All {load.Written} records are processed." : checker.Alive.Breaches[^1]);
     }
 
     /// <summary>Where the orderly end came into a restore, an instance finishes it, so that there is a folder to compare.</summary>

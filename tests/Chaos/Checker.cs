@@ -35,8 +35,10 @@ internal sealed class Invariant(string id, string what)
 /// Looks at the raw topics, the folders and the logs when all is over, and says what is not as it must be. Knows the flows by
 /// their description only: it computes by itself what they must have put out.
 /// </summary>
-internal sealed partial class Checker(World world) : IDisposable
+internal sealed partial class Checker(World world, Standstill standstill) : IDisposable
 {
+    private static readonly List<string> Numbers = [];
+
     private readonly Dictionary<string, int> _wipes = [];
     private readonly Topics _topics = new(world.Address);
 
@@ -68,19 +70,26 @@ internal sealed partial class Checker(World world) : IDisposable
 
     public Invariant Repeats { get; } = new("I17", "at least once: nothing skipped, repeats only of what was put out before");
 
-    public IReadOnlyList<Invariant> All => [Completeness, Order, Running, Positions, Settled, State, Owner, Restores, Wipes, Alive, Bounded, CleanEnd, Fired, Repeats];
+    public IReadOnlyList<Invariant> All => [Completeness, Order, Running, Positions, Settled, State, Owner, Restores, Wipes, Alive, Bounded, CleanEnd, Fired, Repeats, standstill.Moving, world.RemadeTopic.Refused];
 
     public void Dispose() => _topics.Dispose();
 
-    /// <summary>How many records of its sources an application has not processed yet.</summary>
-    public int Behind(Application app)
+    /// <summary>How many records of its sources an application has not processed yet; of a repartition topic only once its input is read.</summary>
+    public long Behind(Application app)
     {
-        int behind = 0;
-        foreach (string topic in (string[])[app.Input, .. app.Repartition is { } repartition ? [repartition] : Array.Empty<string>()])
+        ClientPartition[] inputs = Partitions(app.Input, app.Partitions);
+        long behind = Topics.Positions(world.Address, app.Id, inputs).Zip(inputs).Sum(pair => _topics.End(pair.Second) - Math.Max(pair.First, 0));
+        if (behind > 0 || app.Repartition is not { } repartition)
         {
-            ClientPartition[] partitions = Partitions(topic, app.Partitions);
-            long[] positions = Topics.Positions(world.Address, app.Id, partitions);
-            behind += partitions.Zip(positions).Sum(pair => _topics.Read(pair.First, pair.Second < 0 ? null : pair.Second).Records.Count);
+            return behind;
+        }
+
+        // Its ends are those of transactions, too, so what is left must be read.
+        ClientPartition[] partitions = Partitions(repartition, app.Partitions);
+        long[] positions = Topics.Positions(world.Address, app.Id, partitions);
+        foreach ((ClientPartition partition, long position) in partitions.Zip(positions))
+        {
+            _topics.Scan(partition, position < 0 ? null : position, _ => behind++);
         }
 
         return behind;
@@ -98,18 +107,29 @@ internal sealed partial class Checker(World world) : IDisposable
     public void CheckTopics(long written)
     {
         Application first = world.Applications[0];
-        IReadOnlyList<PartitionContent> input = _topics.Read(first.Input, first.Partitions);
-        HashSet<string> numbers = [.. input.SelectMany(partition => partition.Records).Select(record => Text(record.Message.Value))];
+        Dictionary<Application, Dictionary<string, List<string>>> models = world.Applications.ToDictionary(app => app, _ => new Dictionary<string, List<string>>());
+        HashSet<string> numbers = [];
+        long records = 0;
+        IReadOnlyList<PartitionEnds> input = _topics.Scan(first.Input, first.Partitions, record =>
+        {
+            records++;
+            numbers.Add(Text(record.Message.Value));
+            foreach (Application app in world.Applications)
+            {
+                AddToModel(app, models[app], record);
+            }
+        });
         Completeness.Require(
-            numbers.Count == written && input.Sum(partition => partition.Records.Count) == written,
-            () => $"the input itself is wrong: {written} records were written, {input.Sum(partition => partition.Records.Count)} are there, {numbers.Count} different");
+            numbers.Count == written && records == written,
+            () => $"the input itself is wrong: {written} records were written, {records} are there, {numbers.Count} different");
         foreach (Application app in world.Applications)
         {
-            CheckOutputs(app, input);
+            IReadOnlyList<PartitionEnds> output = CheckOutputs(app, models[app]);
             CheckPositions(app, input);
-            CheckSettled(app);
+            CheckSettled(app, output);
             CheckState(app);
             CheckOwners(app);
+            models.Remove(app);
         }
     }
 
@@ -164,40 +184,43 @@ internal sealed partial class Checker(World world) : IDisposable
     private static partial Regex RestoredForm();
 
     /// <summary>What each key must put out, in order.</summary>
-    private static Dictionary<string, List<string>> Model(Application app, IReadOnlyList<PartitionContent> input)
+    private static void AddToModel(Application app, Dictionary<string, List<string>> model, ConsumeResult<byte[], byte[]> record)
     {
-        Dictionary<string, List<string>> model = [];
-        foreach (ConsumeResult<byte[], byte[]> record in input.SelectMany(partition => partition.Records))
-        {
-            string key = app.Flow == "rekey-count" ? NewKey(record.Message.Key) : Text(record.Message.Key);
-            List<string> outputs = model.TryGetValue(key, out List<string>? known) ? known : model[key] = [];
-            outputs.Add(app.Flow == "copy" ? Whole(record) : (outputs.Count + 1).ToString(CultureInfo.InvariantCulture));
-        }
-
-        return model;
+        string key = app.Flow == "rekey-count" ? NewKey(record.Message.Key) : Text(record.Message.Key);
+        List<string> outputs = OfKey(model, key);
+        outputs.Add(app.Flow == "copy" ? Whole(record) : Number(outputs.Count + 1));
     }
 
-    private static Dictionary<string, List<string>> Outputs(Application app, IEnumerable<PartitionContent> output)
+    private static void AddToOutputs(Application app, Dictionary<string, List<string>> outputs, ConsumeResult<byte[], byte[]> record) =>
+        OfKey(outputs, Text(record.Message.Key)).Add(app.Flow == "copy" ? Whole(record) : Number(BinaryPrimitives.ReadInt64BigEndian(record.Message.Value)));
+
+    private static List<string> OfKey(Dictionary<string, List<string>> all, string key) => all.TryGetValue(key, out List<string>? known) ? known : all[key] = [];
+
+    /// <summary>The same object each time: there are millions of outputs, of some thousand counts.</summary>
+    private static string Number(long count)
     {
-        Dictionary<string, List<string>> outputs = [];
-        foreach (ConsumeResult<byte[], byte[]> record in output.SelectMany(partition => partition.Records))
+        const int kept = 100_000;
+        if (count is < 0 or >= kept)
         {
-            string key = Text(record.Message.Key);
-            (outputs.TryGetValue(key, out List<string>? known) ? known : outputs[key] = [])
-                .Add(app.Flow == "copy" ? Whole(record) : BinaryPrimitives.ReadInt64BigEndian(record.Message.Value).ToString(CultureInfo.InvariantCulture));
+            return count.ToString(CultureInfo.InvariantCulture);
         }
 
-        return outputs;
+        while (Numbers.Count <= count)
+        {
+            Numbers.Add(Numbers.Count.ToString(CultureInfo.InvariantCulture));
+        }
+
+        return Numbers[(int)count];
     }
 
     /// <summary>All that a copy must keep, the partition too.</summary>
     private static string Whole(ConsumeResult<byte[], byte[]> record) =>
         $"{record.Partition.Value}/{Text(record.Message.Value)}/{record.Message.Timestamp.UnixTimestampMs}/{string.Join(',', record.Message.Headers.Select(header => $"{header.Key}={Text(header.GetValueBytes())}"))}";
 
-    private void CheckOutputs(Application app, IReadOnlyList<PartitionContent> input)
+    private IReadOnlyList<PartitionEnds> CheckOutputs(Application app, Dictionary<string, List<string>> model)
     {
-        Dictionary<string, List<string>> model = Model(app, input);
-        Dictionary<string, List<string>> outputs = Outputs(app, _topics.Read(app.Output, app.Partitions));
+        Dictionary<string, List<string>> outputs = [];
+        IReadOnlyList<PartitionEnds> output = _topics.Scan(app.Output, app.Partitions, record => AddToOutputs(app, outputs, record));
         int repeated = 0;
         foreach (string strange in outputs.Keys.Except(model.Keys))
         {
@@ -224,6 +247,8 @@ internal sealed partial class Checker(World world) : IDisposable
         {
             Repeats.Note += $"{app}: {repeated} outputs repeated. ";
         }
+
+        return output;
     }
 
     private static string Difference(List<string> wanted, List<string> found)
@@ -234,7 +259,7 @@ internal sealed partial class Checker(World world) : IDisposable
         string Some(List<string> list) => $"[{string.Join(' ', list.Skip(Math.Max(0, at - 1)).Take(6))}{(list.Count > at + 5 ? " ..." : "")}] of {list.Count}";
     }
 
-    private void CheckPositions(Application app, IReadOnlyList<PartitionContent> input)
+    private void CheckPositions(Application app, IReadOnlyList<PartitionEnds> input)
     {
         long[] positions = Topics.Positions(world.Address, app.Id, Partitions(app.Input, app.Partitions));
         for (int partition = 0; partition < app.Partitions; partition++)
@@ -244,13 +269,14 @@ internal sealed partial class Checker(World world) : IDisposable
         }
     }
 
-    private void CheckSettled(Application app)
+    private void CheckSettled(Application app, IReadOnlyList<PartitionEnds> output)
     {
         foreach (string topic in app.Written)
         {
-            foreach ((PartitionContent content, int partition) in _topics.Read(topic, app.Partitions).Select((content, partition) => (content, partition)))
+            IReadOnlyList<PartitionEnds> partitions = topic == app.Output ? output : _topics.Scan(topic, app.Partitions, _ => { });
+            foreach ((PartitionEnds ends, int partition) in partitions.Select((ends, partition) => (ends, partition)))
             {
-                Settled.Require(content.Position == content.End, () => $"{topic}[{partition}] ends at {content.End}, a reader of committed records at {content.Position}");
+                Settled.Require(ends.Position == ends.End, () => $"{topic}[{partition}] ends at {ends.End}, a reader of committed records at {ends.Position}");
             }
         }
     }

@@ -15,19 +15,25 @@ internal sealed class Faults(World world)
     /// <summary>How long a fault that only makes sense in an instance that works waits for it.</summary>
     private static readonly TimeSpan CalmLimit = TimeSpan.FromSeconds(60);
 
+    private static readonly TimeSpan PourLimit = TimeSpan.FromMinutes(3);
+
+    /// <summary>librdkafka has it, its binding has no name for it.</summary>
+    private const ResourceType TransactionalId = (ResourceType)5;
+
     private static readonly IReadOnlyList<string> NotShown = [];
 
     /// <summary>All kinds. Seconds are how long an instance stays away, a broker is down or a connection is bad.</summary>
     public static IReadOnlyList<FaultKind> All { get; } =
     [
-        new("kill", Hits.Instance, 0, 12, (faults, plan) => faults.KillAsync(plan)),
+        new("kill", Hits.Instance, 0, 12, (faults, plan) => faults.KillAsync(plan)) { IsSteady = true },
+        new("alone", Hits.Application, 1.5, 3, (faults, plan) => faults.LeaveAloneAsync(plan)) { IsSteady = true, Isolates = true },
         new("kill-all", Hits.Application, 0, 5, (faults, plan) => faults.KillAllAsync(plan)),
         new("kill-in-restore", Hits.Instance, 0, 1, (faults, plan) => faults.KillInRestoreAsync(plan)),
-        new("terminate", Hits.Instance, 0, 1, (faults, plan) => faults.TerminateAsync(plan)),
+        new("terminate", Hits.Instance, 0, 1, (faults, plan) => faults.TerminateAsync(plan)) { IsSteady = true },
         new("terminate-long", Hits.Instance, 10, 15, (faults, plan) => faults.TerminateAsync(plan)),
-        new("pause-short", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, _ => TimeSpan.Zero)),
-        new("pause-transaction", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, instance => instance.Tuning.TransactionTimeout)),
-        new("pause-session", Hits.Instance, 2, 8, (faults, plan) => faults.PauseAsync(plan, faults.Session)),
+        new("pause-short", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, _ => TimeSpan.Zero)) { IsSteady = true },
+        new("pause-transaction", Hits.Instance, 0.5, 4, (faults, plan) => faults.PauseAsync(plan, instance => instance.Tuning.TransactionTimeout)) { IsSteady = true, MakesAbort = true },
+        new("pause-session", Hits.Instance, 2, 8, (faults, plan) => faults.PauseAsync(plan, faults.Session)) { IsSteady = true },
         new("folder-deleted", Hits.Instance, 0, 5, (faults, plan) => faults.DeleteFolderAsync(plan)) { LosesFolder = true },
         new("folder-old-copy", Hits.Instance, 8, 15, (faults, plan) => faults.OldCopyAsync(plan)) { LosesFolder = true },
         new("sst-damaged", Hits.Instance, 0, 1, (faults, plan) => faults.DamageAsync(plan, "*.sst")) { LosesFolder = true },
@@ -39,6 +45,12 @@ internal sealed class Faults(World world)
         new("end-request-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.BeforeEnd)),
         new("end-answer-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.AfterEnd)),
         new("positions-answer-lost", Hits.Instance, 0, 1, (faults, plan) => faults.CutAsync(plan, Cut.AfterPositions)),
+        new("backlog-at-start", Hits.Everything, 0, 0, (faults, plan) => faults.BacklogAtStartAsync(plan)) { ComesFirst = true },
+        new("backlog", Hits.Everything, 0, 0, (faults, plan) => faults.BacklogAsync(plan)) { ComesInTheMiddle = true },
+        new("skew", Hits.Everything, 5, 15, (faults, plan) => faults.SkewAsync(plan)),
+        new("slow-step", Hits.Instance, 5, 15, (faults, plan) => faults.SlowStepAsync(plan)) { NeedsSlowStep = true },
+        new("right-withdrawn", Hits.Application, 3, 12, (faults, plan) => faults.WithdrawAsync(plan)) { NeedsAuthorizer = true },
+        new("topic-made-anew", Hits.Application, 0, 0, (faults, plan) => faults.MakeAnewAsync(plan)) { ComesLast = true },
         new("tcp-latency", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "latency", variant => new { latency = 50 + variant % 400, jitter = variant % 100 })) { NeedsProxies = true },
         new("tcp-bandwidth", Hits.Instance, 5, 15, (faults, plan) => faults.ToxicAsync(plan, "bandwidth", variant => new { rate = 2 + variant % 20 })) { NeedsProxies = true },
         new("tcp-black-hole", Hits.Instance, 3, 20, (faults, plan) => faults.ToxicAsync(plan, "timeout", _ => new { timeout = 0 })) { NeedsProxies = true },
@@ -57,7 +69,13 @@ internal sealed class Faults(World world)
     {
         HostInstance[] candidates = [.. world.Instances.Where(instance =>
             !(plan.Kind.LosesFolder && instance.App.NeedsFolders)
+            && (instance.CanBeSlow || !plan.Kind.NeedsSlowStep)
             && !(plan.Kind.LosesSnapshots && (instance.App.Snapshots is null || instance.App.NeedsSnapshots)))];
+        if (plan.Aim != Aim.Any && candidates.Where(instance => world.Watch.ShardsOf(instance).Contains(ChaosRun.BacklogPartition) == (plan.Aim == Aim.Backlog)).ToArray() is { Length: > 0 } aimed)
+        {
+            candidates = aimed;
+        }
+
         return candidates.Length > 0 ? candidates[plan.Target % candidates.Length] : throw new InvalidOperationException("no application can bear it any more");
     }
 
@@ -80,6 +98,62 @@ internal sealed class Faults(World world)
         int taken = world.Watch.TakenOver(instance, shards, at);
         instance.Start();
         return Shown("gone by signal 9", taken > 0, "others took over meanwhile");
+    }
+
+    /// <summary>
+    /// All but one are killed: it gets every shard, and its one reader every partition. Pauses then make it abort a few times, for
+    /// not each abort comes while its client holds back the partition that is far behind; and it is left in peace until a
+    /// shard that stands still must have been seen.
+    /// </summary>
+    private async Task<IReadOnlyList<string>> LeaveAloneAsync(PlannedFault plan)
+    {
+        const int aborts = 3;
+        Application app = Application(plan);
+        using IDisposable held = await HoldAsync(app.Instances, []);
+        HostInstance alone = app.Instances[plan.Variant % app.Instances.Count];
+        HostInstance[] others = [.. app.Instances.Where(instance => instance != alone)];
+        await world.WorksAsync(alone, CalmLimit);
+        DateTime at = DateTime.UtcNow;
+        await Task.WhenAll(others.Select(instance => instance.KillAsync()));
+        int seen = 0;
+        try
+        {
+            bool hasAll = await HasAllAsync(at);
+            for (int i = 0; i < aborts && hasAll; i++)
+            {
+                await Wait(2);
+                DateTime paused = DateTime.UtcNow;
+                if (await alone.PauseAsync())
+                {
+                    await Wait(alone.Tuning.TransactionTimeout.TotalSeconds + plan.Seconds);
+                    alone.Wake();
+                    seen += await alone.LineAsync(line => line.Id is 400 or 401 or 202 && line.At >= paused, TimeSpan.FromSeconds(20), world.Stop) is null ? 0 : 1;
+                }
+            }
+
+            await Task.Delay(Standstill.Limit(world, app) * 1.5, world.Stop);
+        }
+        finally
+        {
+            Array.ForEach(others, instance => instance.Start());
+        }
+
+        return seen > 0 ? [string.Create(CultureInfo.InvariantCulture, $"one had all shards and aborted {seen} times")] : NotShown;
+
+        async Task<bool> HasAllAsync(DateTime since)
+        {
+            while (DateTime.UtcNow - since < CalmLimit + Session(alone))
+            {
+                if (world.Watch.Markers(app).Where(marker => marker.Seen >= since && alone.Ids.Contains(marker.InstanceId)).Select(marker => marker.Shard).Distinct().Count() == app.Partitions)
+                {
+                    return true;
+                }
+
+                await Task.Delay(200, world.Stop);
+            }
+
+            return false;
+        }
     }
 
     private async Task<IReadOnlyList<string>> KillAllAsync(PlannedFault plan)
@@ -463,6 +537,146 @@ internal sealed class Faults(World world)
         return delivered > 0 ? [$"records written and aborted"] : NotShown;
     }
 
+    private async Task<IReadOnlyList<string>> BacklogAtStartAsync(PlannedFault plan)
+    {
+        await PourAsync(plan);
+        return ["there before the first start"];
+    }
+
+    /// <summary>Nothing runs, in order or by force, while one partition gets far ahead of the others.</summary>
+    private async Task<IReadOnlyList<string>> BacklogAsync(PlannedFault plan)
+    {
+        using IDisposable held = await HoldAsync(world.Instances, []);
+        bool inOrder = plan.Variant % 2 == 0;
+        await Task.WhenAll(world.Instances.Where(instance => instance.IsUp).Select<HostInstance, Task>(instance => inOrder ? world.TerminateAsync(instance) : instance.KillAsync()));
+        try
+        {
+            await PourAsync(plan);
+        }
+        finally
+        {
+            foreach (Application app in world.Applications)
+            {
+                StartAll(app);
+            }
+        }
+
+        return [$"written while all were {(inOrder ? "stopped" : "killed")}"];
+    }
+
+    private async Task PourAsync(PlannedFault plan)
+    {
+        int partition = plan.Target % world.Applications[0].Partitions;
+        await Task.Run(() => world.Load.Pour(world.KeysOf(partition), world.Backlog, PourLimit));
+        world.Say($"#{plan.Number}: {world.Backlog} records into partition {partition}");
+    }
+
+    /// <summary>Nearly everything that is written goes into one partition, ten times as much as before.</summary>
+    private async Task<IReadOnlyList<string>> SkewAsync(PlannedFault plan)
+    {
+        await world.LoadLock.WaitAsync(world.Stop);
+        try
+        {
+            int partition = plan.Target % world.Applications[0].Partitions;
+            long[] before = Ends();
+            world.Load.Favour(world.KeysOf(partition));
+            try
+            {
+                await Wait(plan.Seconds);
+            }
+            finally
+            {
+                world.Load.Favour(null);
+            }
+
+            long[] grown = [.. Ends().Zip(before, (after, earlier) => after - earlier)];
+            return grown[partition] > grown.Sum() * 0.8 ? ["more than 80 % of all records in one partition"] : NotShown;
+        }
+        finally
+        {
+            world.LoadLock.Release();
+        }
+
+        long[] Ends()
+        {
+            using Topics topics = new(world.Address);
+            return [.. Enumerable.Range(0, world.Applications[0].Partitions).Select(one => topics.End(new ClientPartition(world.Applications[0].Input, one)))];
+        }
+    }
+
+    /// <summary>Some records take a while: never so long that a process is given up for it.</summary>
+    private async Task<IReadOnlyList<string>> SlowStepAsync(PlannedFault plan)
+    {
+        HostInstance instance = Instance(plan);
+        Slowness.Begin(instance.Slow, 20 + plan.Variant % 200, 10 + plan.Variant % 190);
+        try
+        {
+            await Wait(plan.Seconds);
+        }
+        finally
+        {
+            Slowness.End(instance.Slow);
+        }
+
+        return File.Exists(Slowness.Seen(instance.Slow)) ? ["told by the step"] : NotShown;
+    }
+
+    /// <summary>
+    /// A right that an application needs is taken from it and given back: its instances end and say what they are not allowed, or,
+    /// where only housekeeping needs it, go on.
+    /// </summary>
+    private async Task<IReadOnlyList<string>> WithdrawAsync(PlannedFault plan)
+    {
+        Application app = Application(plan);
+        (ResourceType Type, string Name, ResourcePatternType Pattern, AclOperation Operation)[] rights =
+        [
+            (ResourceType.Topic, app.Output, ResourcePatternType.Literal, AclOperation.Write),
+            (ResourceType.Topic, app.Changelog, ResourcePatternType.Literal, AclOperation.Write),
+            (ResourceType.Topic, app.Changelog, ResourcePatternType.Literal, AclOperation.Read),
+            (ResourceType.Group, app.Id, ResourcePatternType.Literal, AclOperation.Read),
+            (TransactionalId, $"{app.Id}/", ResourcePatternType.Prefixed, AclOperation.Write),
+            .. app.Repartition is { } repartition ? [(ResourceType.Topic, repartition, ResourcePatternType.Literal, AclOperation.Delete)] : Array.Empty<(ResourceType, string, ResourcePatternType, AclOperation)>(),
+        ];
+        (ResourceType type, string name, ResourcePatternType pattern, AclOperation operation) = rights[plan.Variant % rights.Length];
+        using IDisposable held = await HoldAsync([], app.Instances, withBroker: true);
+        DateTime at = DateTime.UtcNow;
+        ResourcePattern resource = new() { Type = type, Name = name, ResourcePatternType = pattern };
+        AclBinding[] entries =
+        [
+            Entry(AclOperation.All, AclPermissionType.Allow),
+            Entry(operation, AclPermissionType.Deny),
+        ];
+        Trouble[] troubles = [.. app.Instances.Select(instance => world.Begin(instance, "AuthorizationFailed"))];
+        int denied;
+        try
+        {
+            await world.Admin.CreateAclsAsync(entries);
+            await Wait(plan.Seconds);
+        }
+        finally
+        {
+            List<DeleteAclsResult> gone = await world.Admin.DeleteAclsAsync([new AclBindingFilter
+            {
+                PatternFilter = new ResourcePatternFilter { Type = type, Name = name, ResourcePatternType = pattern },
+                EntryFilter = new AccessControlEntryFilter { Operation = AclOperation.Any, PermissionType = AclPermissionType.Any },
+            }]);
+            denied = gone.Sum(result => result.AclBindings.Count);
+            Array.ForEach(troubles, trouble => trouble.To = DateTime.UtcNow);
+        }
+
+        // The ends come at the next use of the right; they are noted when the supervisor finds them.
+        bool ended = world.UnexpectedEnds.Any(end => end.Instance.App == app && end.At >= at) || app.Instances.Exists(instance => instance.Current is { Ended: { } end, IsMeantToEnd: false } && end >= at);
+        return denied == entries.Length ? Shown($"{operation} of {(type == TransactionalId ? "transactional ids" : type == ResourceType.Group ? "the group" : name == app.Output ? "the output" : name == app.Changelog ? "the changelog" : "a repartition topic")} denied, then allowed", ended, "instances ended") : NotShown;
+
+        AclBinding Entry(AclOperation what, AclPermissionType permission) => new()
+        {
+            Pattern = resource,
+            Entry = new AccessControlEntry { Principal = "User:*", Host = "*", Operation = what, PermissionType = permission },
+        };
+    }
+
+    private Task<IReadOnlyList<string>> MakeAnewAsync(PlannedFault plan) => world.RemadeTopic.RunAsync(plan);
+
     /// <summary>The connection is cut at a numbered moment of a transaction's end: nobody knows on this side whether it was ended.</summary>
     private async Task<IReadOnlyList<string>> CutAsync(PlannedFault plan, Cut moment)
     {
@@ -498,7 +712,7 @@ internal sealed class Faults(World world)
         int connections = targets.Sum(instance => world.Relays[instance].Connections);
         int[][] shards = [.. targets.Select(world.Watch.ShardsOf)];
         DateTime at = DateTime.UtcNow;
-        Trouble[] troubles = [.. targets.Select(world.Begin)];
+        Trouble[] troubles = [.. targets.Select(instance => world.Begin(instance))];
         bool confirmed = true;
         try
         {

@@ -30,6 +30,9 @@ internal sealed class Application
 
     public string? Repartition => Flow == "rekey-count" ? $"{Id}-by-new-key.repartition" : null;
 
+    /// <summary>What it reads.</summary>
+    public IReadOnlyList<string> Sources => Repartition is null ? [Input] : [Input, Repartition];
+
     /// <summary>All topics that its transactions write to.</summary>
     public IEnumerable<string> Written => Repartition is null ? [Output, Changelog, InternalTopics.Shards(Id)] : [Output, Changelog, InternalTopics.Shards(Id), Repartition];
 
@@ -105,6 +108,8 @@ internal sealed partial class HostInstance : IDisposable
         Tuning = tuning;
         Name = $"{app.Flow}{(app.Guarantee == Guarantee.ExactlyOnce ? "" : "-alo")}.{slot}";
         StateDir = Path.Combine(runFolder, Name);
+        Slow = Path.Combine(runFolder, $"{Name}.slow");
+        HealthAddress = string.Create(CultureInfo.InvariantCulture, $"127.0.0.1:{Toxiproxy.LastingPort()}");
         Directory.CreateDirectory(Path.Combine(runFolder, "logs"));
         _file = new StreamWriter(Path.Combine(runFolder, "logs", $"{Name}.log")) { AutoFlush = true };
     }
@@ -118,6 +123,14 @@ internal sealed partial class HostInstance : IDisposable
     public string StateDir { get; }
 
     public string AppFolder => Path.Combine(StateDir, App.Id);
+
+    /// <summary>Where it says how it is.</summary>
+    public string HealthAddress { get; }
+
+    /// <summary>The file that makes its step slow, if its flow has one that can be.</summary>
+    public string Slow { get; }
+
+    public bool CanBeSlow => App.Flow == "count";
 
     /// <summary>Where it finds the broker.</summary>
     public string Address { get; set; } = "";
@@ -189,7 +202,8 @@ internal sealed partial class HostInstance : IDisposable
 
         List<string> arguments =
         [
-            Path.Combine(AppContext.BaseDirectory, "KStreamSharp.Host.dll"), "run", App.Flow,
+            .. CanBeSlow ? [Path.Combine(AppContext.BaseDirectory, "KStreamSharp.Tests.Chaos.dll"), "host"] : new[] { Path.Combine(AppContext.BaseDirectory, "KStreamSharp.Host.dll") },
+            "run", App.Flow,
             "--kafka", Address,
             "--app-id", App.Id,
             "--input", App.Input,
@@ -201,8 +215,14 @@ internal sealed partial class HostInstance : IDisposable
             "--transaction-timeout", Milliseconds(Tuning.TransactionTimeout),
             "--session-timeout", Milliseconds(Tuning.SessionTimeout),
             "--workers", Tuning.Workers.ToString(CultureInfo.InvariantCulture),
+            "--http", HealthAddress,
             "--log-level", "information",
         ];
+        if (CanBeSlow)
+        {
+            arguments.AddRange(["--slow", Slow]);
+        }
+
         if (App.Snapshots is not null)
         {
             arguments.AddRange(["--snapshots", App.Snapshots, "--snapshot-interval", "10s", "--snapshots-kept", "2"]);

@@ -57,6 +57,9 @@ internal sealed class OwnCluster : IAsyncDisposable
                     "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR=2",
                     "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR=1",
                     "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS=4",
+
+                    // Else a transaction may outlive its time-out by ten seconds, and a pause must be as long to have it aborted.
+                    "KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS=1000",
                     "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS=0",
                     "KAFKA_LOG_RETENTION_MS=-1",
                     "KAFKA_AUTO_CREATE_TOPICS_ENABLE=false",
@@ -121,6 +124,10 @@ internal sealed class OwnCluster : IAsyncDisposable
         [
             "KAFKA_LOG_DIRS=/tmp/own",
             $"KAFKA_NODE_ID={node}",
+
+            // Every one may everything, until an entry for a resource says who may what of it.
+            "KAFKA_AUTHORIZER_CLASS_NAME=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND=true",
 
             // The controller's counts: a partition without a leader would meet KAFKA-20734.
             "KAFKA_DEFAULT_REPLICATION_FACTOR=2",

@@ -1,9 +1,16 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using KStreamSharp;
+using KStreamSharp.Hosting;
 using KStreamSharp.Tests.Chaos;
 
-const string Usage = "usage: [--kafka HOST:PORT] [--seed N] [--minutes M] [--guarantee exactly-once|at-least-once] [--toxiproxy PATH] [--faults KIND,KIND...]";
+const string Usage = "usage: [--scenario faults|backlog] [--kafka HOST:PORT] [--seed N] [--minutes M] [--backlog RECORDS] [--guarantee exactly-once|at-least-once] [--toxiproxy PATH] [--faults KIND,KIND...]";
+
+if (args is ["host", .. string[] ofHost])
+{
+    // One of the processes that this program starts.
+    return await KStreamHost.RunAsync(ofHost, host => host.AddFlow<SlowCountFlow>());
+}
 
 ChaosOptions options = new();
 for (int i = 0; i < args.Length; i += 2)
@@ -11,6 +18,12 @@ for (int i = 0; i < args.Length; i += 2)
     string value = i + 1 < args.Length ? args[i + 1] : "";
     switch (args[i])
     {
+        case "--scenario" when value is "faults" or "backlog":
+            options = options with { IsBacklog = value == "backlog" };
+            break;
+        case "--backlog" when long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long records) && records is > 0 and <= 20_000_000:
+            options = options with { Backlog = records };
+            break;
         case "--kafka" when value.Contains(':', StringComparison.Ordinal):
             options = options with { Kafka = value };
             break;

@@ -16,13 +16,26 @@ internal static class Report
         Console.WriteLine();
         Console.WriteLine("| fault | planned | fired | seen |");
         Console.WriteLine("|---|---|---|---|");
-        foreach (FaultKind kind in kinds)
+        foreach (FaultKind kind in kinds.Where(kind => fired.Any(one => one.Plan.Kind == kind) || whyLeftOut(kind) is not { } why || why != ChaosRun.OfAnotherScenario))
         {
             FiredFault[] all = [.. fired.Where(one => one.Plan.Kind == kind)];
             FiredFault[] shown = [.. all.Where(one => one.Evidence.Count > 0)];
             IEnumerable<string> evidence = shown.SelectMany(one => one.Evidence).GroupBy(text => text).Select(text => $"{text.Key} ×{text.Count()}")
                 .Concat(all.Where(one => one.Failure is not null).Select(one => $"failed: {one.Failure}"));
             Console.WriteLine($"| {kind.Name} | {all.Length} | {shown.Length} | {(whyLeftOut(kind) is { } why && all.Length == 0 ? why : string.Join("; ", evidence))} |");
+        }
+    }
+
+    public static void Sources(IReadOnlyList<SourceSeen> sources)
+    {
+        Console.WriteLine();
+        Console.WriteLine("| application | partition | offsets | largest lag | looks with lag | of them moved on | longest still, its owner being well |");
+        Console.WriteLine("|---|---|---|---|---|---|---|");
+        foreach (SourceSeen source in sources)
+        {
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"| {source.App} | {(source.Partition.Topic == source.App.Input ? "input" : "repartition")} {source.Partition.Partition.Value} | {source.End} | {source.LagMost} | {source.Looks} | {source.Moves} | {source.LongestStill.TotalSeconds:0} s |"));
         }
     }
 

@@ -11,6 +11,12 @@ namespace KStreamSharp.Tests.Chaos;
 /// <param name="Start">The begin of the log.</param>
 internal sealed record PartitionContent(IReadOnlyList<ConsumeResult<byte[], byte[]>> Records, long Position, long End, long Start);
 
+/// <summary>What a reader of committed records sees of a partition's bounds.</summary>
+/// <param name="Position">Where it comes to an end.</param>
+/// <param name="End">The end of the log, open transactions and all.</param>
+/// <param name="Start">The begin of the log.</param>
+internal sealed record PartitionEnds(long Position, long End, long Start);
+
 /// <summary>Reads topics from begin to end with a plain consumer.</summary>
 internal sealed class Topics(string address) : IDisposable
 {
@@ -24,27 +30,45 @@ internal sealed class Topics(string address) : IDisposable
     /// <summary>From an offset on; null for the begin.</summary>
     public PartitionContent Read(ClientPartition partition, long? from)
     {
-        WatermarkOffsets ends = _all.QueryWatermarkOffsets(partition, TimeSpan.FromSeconds(20));
         List<ConsumeResult<byte[], byte[]>> records = [];
+        PartitionEnds ends = Scan(partition, from, records.Add);
+        return new(records, ends.Position, ends.End, ends.Start);
+    }
+
+    public IReadOnlyList<PartitionEnds> Scan(string topic, int partitions, Action<ConsumeResult<byte[], byte[]>> look) =>
+        [.. Enumerable.Range(0, partitions).Select(partition => Scan(new ClientPartition(topic, partition), null, look))];
+
+    /// <summary>From an offset on, null for the begin; keeps nothing.</summary>
+    public PartitionEnds Scan(ClientPartition partition, long? from, Action<ConsumeResult<byte[], byte[]>> look)
+    {
+        WatermarkOffsets ends = _all.QueryWatermarkOffsets(partition, TimeSpan.FromSeconds(20));
         _committed.Assign(new TopicPartitionOffset(partition, Math.Max(from ?? 0, ends.Low.Value)));
-        long began = Stopwatch.GetTimestamp();
+        long heard = Stopwatch.GetTimestamp();
         while (true)
         {
             ConsumeResult<byte[], byte[]>? result = _committed.Consume(TimeSpan.FromSeconds(1));
             if (result is { IsPartitionEOF: true })
             {
-                return new(records, result.Offset.Value, ends.High.Value, ends.Low.Value);
+                return new(result.Offset.Value, ends.High.Value, ends.Low.Value);
             }
 
             if (result is not null)
             {
-                records.Add(result);
+                look(result);
+                heard = Stopwatch.GetTimestamp();
             }
-            else if (Stopwatch.GetElapsedTime(began) > Limit)
+            else if (Stopwatch.GetElapsedTime(heard) > Limit)
             {
-                throw new InvalidOperationException($"{partition} could not be read to its end within {Limit}.");
+                throw new InvalidOperationException($"{partition} could not be read to its end: nothing came for {Limit}.");
             }
         }
+    }
+
+    /// <summary>Whether a reader of committed records finds nothing from an offset on.</summary>
+    public bool IsEmptyAfter(ClientPartition partition, long from)
+    {
+        _committed.Assign(new TopicPartitionOffset(partition, from));
+        return _committed.Consume(TimeSpan.FromSeconds(5)) is null or { IsPartitionEOF: true };
     }
 
     public long End(ClientPartition partition) => _all.QueryWatermarkOffsets(partition, TimeSpan.FromSeconds(20)).High.Value;
@@ -63,6 +87,6 @@ internal sealed class Topics(string address) : IDisposable
         _all.Dispose();
     }
 
-    private static IConsumer<byte[], byte[]> Build(string address, IsolationLevel isolation, string group = "kstream-chaos") =>
+    public static IConsumer<byte[], byte[]> Build(string address, IsolationLevel isolation, string group = "kstream-chaos") =>
         new ConsumerBuilder<byte[], byte[]>(Clients.Consumer(address, isolation, group)).SetErrorHandler((_, _) => { }).SetLogHandler((_, _) => { }).Build();
 }

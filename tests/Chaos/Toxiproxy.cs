@@ -117,6 +117,25 @@ internal sealed class Toxiproxy : IDisposable
         return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
+    /// <summary>A port that no outgoing connection is given while nobody listens at it.</summary>
+    public static int LastingPort()
+    {
+        while (true)
+        {
+            int port = Random.Shared.Next(20_000, 32_000);
+            try
+            {
+                using TcpListener listener = new(IPAddress.Loopback, port);
+                listener.Start();
+                return port;
+            }
+            catch (SocketException)
+            {
+                // Taken: another one.
+            }
+        }
+    }
+
     private static async Task<JsonElement> AnswerAsync(HttpResponseMessage response, CancellationToken stop)
     {
         string text = await response.Content.ReadAsStringAsync(stop);

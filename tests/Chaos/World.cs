@@ -1,12 +1,18 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
 using Confluent.Kafka;
 
 namespace KStreamSharp.Tests.Chaos;
 
 /// <summary>A time in which an instance cannot be expected to reach the broker: of one, or of all when <paramref name="only"/> is null.</summary>
-internal sealed class Trouble(DateTime from, HostInstance? only)
+/// <param name="from">Its begin.</param>
+/// <param name="only">Who has it.</param>
+/// <param name="words">What an instance says that ends because of it; null where nothing is asked for.</param>
+internal sealed class Trouble(DateTime from, HostInstance? only, string? words)
 {
+    public string? Words { get; } = words;
+
     public DateTime From { get; } = from;
 
     public HostInstance? Only { get; } = only;
@@ -30,6 +36,7 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
 
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly Lock _gate = new();
+    private Load? _load;
     private readonly List<Trouble> _troubles = [];
     private readonly List<OrderlyEnd> _orderlyEnds = [];
     private readonly List<UnexpectedEnd> _unexpectedEnds = [];
@@ -49,6 +56,19 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
 
     public required Watch Watch { get; init; }
 
+    /// <summary>How many records a backlog has.</summary>
+    public required long Backlog { get; init; }
+
+    /// <summary>Who writes the input, from its making on.</summary>
+    public Load Load
+    {
+        get => _load ?? throw new InvalidOperationException("There is no load yet.");
+        set => _load = value;
+    }
+
+    /// <summary>Held by a fault that changes what the load writes.</summary>
+    public SemaphoreSlim LoadLock { get; } = new(1);
+
     /// <summary>Null when the brokers are not this program's own.</summary>
     public OwnCluster? Cluster { get; init; }
 
@@ -62,6 +82,9 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     /// <summary>When the broker gives up a member under the consumer protocol.</summary>
     public TimeSpan ConsumerSession { get; set; } = TimeSpan.FromSeconds(45);
 
+    /// <summary>What comes when all else is over.</summary>
+    public RemadeTopic RemadeTopic => field ??= new(this);
+
     public SemaphoreSlim BrokerLock { get; } = new(1);
 
     public IReadOnlyList<OrderlyEnd> OrderlyEnds => Copy(_orderlyEnds);
@@ -72,9 +95,12 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
 
     public TimeSpan Session(HostInstance instance) => instance.App.Protocol == "consumer" ? ConsumerSession : instance.Tuning.SessionTimeout;
 
-    public Trouble Begin(HostInstance? only)
+    /// <summary>The keys of the load that belong into a partition of the input.</summary>
+    public IReadOnlyList<string> KeysOf(int partition) => [.. Load.AllKeys.Where(key => Murmur2.Partition(Encoding.UTF8.GetBytes(key), Applications[0].Partitions) == partition)];
+
+    public Trouble Begin(HostInstance? only, string? words = null)
     {
-        Trouble trouble = new(DateTime.UtcNow, only);
+        Trouble trouble = new(DateTime.UtcNow, only, words);
         lock (_gate)
         {
             _troubles.Add(trouble);
@@ -84,11 +110,13 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
     }
 
     /// <summary>Whether a time touches one in which the instance, or a moment before, could not reach the broker.</summary>
-    public bool InTrouble(HostInstance instance, DateTime from, DateTime to)
+    public bool InTrouble(HostInstance instance, DateTime from, DateTime to) => Troubles(instance, from, to).Count > 0;
+
+    private List<Trouble> Troubles(HostInstance instance, DateTime from, DateTime to)
     {
         lock (_gate)
         {
-            return _troubles.Exists(trouble => (trouble.Only is null || trouble.Only == instance) && trouble.From <= to && (trouble.To is null || trouble.To + Aftermath >= from));
+            return _troubles.FindAll(trouble => (trouble.Only is null || trouble.Only == instance) && trouble.From <= to && (trouble.To is null || trouble.To + Aftermath >= from));
         }
     }
 
@@ -199,7 +227,12 @@ internal sealed class World(string address, string folder, IReadOnlyList<Applica
         }
 
         string? excuse = null;
-        if (life.ExitCode == (int)ExitCode.Broker && InTrouble(instance, life.Started, life.Ended!.Value))
+        List<Trouble> troubles = Troubles(instance, life.Started, life.Ended!.Value);
+        if (life.ExitCode == (int)ExitCode.Broker && troubles.Exists(trouble => trouble.Words is { } words && life.LastWords.Contains(words, StringComparison.Ordinal)))
+        {
+            excuse = "a right had been withdrawn, and it said so";
+        }
+        else if (life.ExitCode == (int)ExitCode.Broker && troubles.Exists(trouble => trouble.Words is null))
         {
             excuse = "the broker could not be reached";
         }
