@@ -65,11 +65,11 @@ public sealed class DiskFullTests : IDisposable
     [Fact]
     public void WhatWasBegunOnAFullDiskIsUsedWhenThereIsRoomAgain()
     {
-        Mount(megabytes: 8);
+        Mount(megabytes: 32);
         string filler = _folder.File("disk/filler");
         List<string> begun = [];
         int failed = 0;
-        for (int pages = 0; pages < 60; pages += pages < 16 ? 1 : 4)
+        for (int pages = 0; pages < 3_000; pages += Math.Max(1, pages / 4))
         {
             string dir = Directory.CreateDirectory(_folder.File($"disk/{pages}")).FullName;
             begun.Add(dir);
