@@ -1,4 +1,5 @@
 using Confluent.Kafka;
+using ClientPartition = Confluent.Kafka.TopicPartition;
 
 namespace KStreamSharp;
 
@@ -60,7 +61,17 @@ internal sealed class KafkaWriter : TransactionalWriter
 
     public override void Append(TopicPartition partition, in OutgoingRecord record)
     {
-        _producer.Produce(_broker, partition, KafkaRecords.Message(record), _delivered);
+        try
+        {
+            _producer.Produce(_broker, partition, KafkaRecords.Message(record), _delivered);
+        }
+        catch (BrokerException error) when (error.InnerException is KafkaException { Error.Code: ErrorCode.Local_State })
+        {
+            // An earlier record of the transaction was refused, and this is all that the client says of it here.
+            Call($"written to {partition}", AskWhyItFailed);
+            throw;
+        }
+
         if (++_sincePoll == PollEvery)
         {
             _sincePoll = 0;
@@ -94,6 +105,19 @@ internal sealed class KafkaWriter : TransactionalWriter
             positions.Select(position => new TopicPartitionOffset(KafkaBroker.Client(position.Key), position.Value)),
             KafkaGroupMetadata.Write(group, token),
             OffsetsTime);
+    }
+
+    /// <summary>A transaction that has failed takes no positions, and says why. One that has not is aborted after this all the same.</summary>
+    private void AskWhyItFailed()
+    {
+        try
+        {
+            _producer.SendOffsetsToTransaction([new(new ClientPartition("none", 0), 0)], KafkaGroupMetadata.Write("none", new GroupToken("", -1)), TimeSpan.Zero);
+        }
+        catch (KafkaException error) when (error.Error.Code == ErrorCode.Local_State)
+        {
+            // It says no more than that.
+        }
     }
 
     public override void Commit()
