@@ -273,7 +273,7 @@ public class ShardLifeTests
 
         StreamException error = Assert.Throws<StreamException>(() => cluster.Until(() => member.IsDone, "the run is done"));
 
-        Assert.Contains("in[0], which ends at 2", error.Message, StringComparison.Ordinal);
+        Assert.Contains("Topic 'in' of step 'in' was deleted and made anew", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
