@@ -80,6 +80,38 @@ public class ShardLifeTests
         ledger.AssertExact(cluster, ended: true);
     }
 
+    /// <summary>As after a pause: its position lies below what the new owner has processed and deleted.</summary>
+    [Fact]
+    public void AWokenInstanceOnAPurgedRepartitionTopicLetsGoOfTheShard()
+    {
+        LedgerFlow ledger = new();
+        using Cluster cluster = new(ledger.Flow, shards: 1) { Adjust = options => options with { Slices = new TurnSlices { Purge = 1 } } };
+        Cluster.Member former = cluster.Add("former");
+        PushToBoth(cluster, ledger, 10);
+        cluster.Until(() => cluster.Outputs(LedgerFlow.Sums).Count() == ledger.Pushed, "there are commits");
+        former.IsAsleep = true;
+        former.IsDeaf = true;
+        cluster.Clock.Advance(TimeSpan.FromSeconds(3));
+        Cluster.Member owner = cluster.Add("owner");
+        long before = cluster.Broker.StartOffset(new("ledger-sum.repartition", 0));
+        PushToBoth(cluster, ledger, 10);
+        cluster.Until(() => cluster.Outputs(LedgerFlow.Sums).Count() == ledger.Pushed, "the owner has processed");
+        Assert.True(cluster.Broker.StartOffset(new("ledger-sum.repartition", 0)) > before);
+
+        former.IsAsleep = false;
+        for (int turn = 0; turn < 5; turn++)
+        {
+            former.Turn();
+        }
+
+        Assert.Equal(1, former.Running);
+        former.IsDeaf = false;
+        cluster.Until(() => former.Instance!.Parts.Table.Status.Count == 0, "the former owner has let go of the shard");
+        cluster.End();
+        cluster.Until(() => owner.IsDone && former.IsDone, "the run is done");
+        ledger.AssertExact(cluster, ended: true);
+    }
+
     [Fact]
     public void WhatIsReadPastTheEndOfARunIsProcessedByTheNextRun()
     {
