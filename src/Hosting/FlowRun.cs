@@ -16,6 +16,15 @@ public sealed class FlowArguments
     /// <summary>The engine's options.</summary>
     public StreamOptions Options { get; }
 
+    /// <summary>The application that a flow runs as.</summary>
+    /// <exception cref="StreamException">The flow names one that cannot be used.</exception>
+    internal string AppOf(IFlow flow)
+    {
+        string app = Options.AppId ?? flow.AppId(this);
+        (Options with { AppId = app }).Check();
+        return app;
+    }
+
     /// <summary>The value of an option; its default when it was not given.</summary>
     /// <typeparam name="T">The type of the option.</typeparam>
     /// <param name="option">One of the flow's own options.</param>

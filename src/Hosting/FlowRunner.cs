@@ -17,7 +17,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
     public async Task RunAsync(ParseResult parsed, HostOptions host, bool report, LogLevel level = LogLevel.Warning)
     {
         log.Level = level;
-        StreamOptions options = host.Stream with { AppId = host.Stream.AppId ?? flow.AppId(new FlowArguments(parsed, host.Stream)), Snapshots = host.Snapshots.Open(stores) };
+        StreamOptions options = host.Stream with { AppId = new FlowArguments(parsed, host.Stream).AppOf(flow), Snapshots = host.Snapshots.Open(stores) };
         FlowArguments arguments = new(parsed, options);
         Dataflow dataflow = flow.Build(arguments);
         using StopSignals signals = new();

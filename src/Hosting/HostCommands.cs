@@ -119,7 +119,7 @@ internal sealed class HostCommands
 
     private static string Describe(IFlow flow, FlowArguments arguments, string? format)
     {
-        FlowDescription description = flow.Build(arguments).Describe(arguments.Options.AppId ?? flow.AppId(arguments));
+        FlowDescription description = flow.Build(arguments).Describe(arguments.AppOf(flow));
         return format switch
         {
             "json" => description.ToJson() + "\n",

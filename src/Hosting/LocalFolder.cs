@@ -20,6 +20,7 @@ internal sealed class LocalFolder : IDisposable
     public static LocalFolder Take(string stateDir, string app)
     {
         string path = System.IO.Path.GetFullPath(System.IO.Path.Combine(stateDir, app));
+        StateFolder.CheckNoBroker(path, app);
         try
         {
             return new LocalFolder(

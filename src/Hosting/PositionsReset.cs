@@ -5,7 +5,7 @@ namespace KStreamSharp.Hosting;
 /// <list type="number">
 /// <item>It joins the group, until every shard is its own: no instance can commit from then on.</item>
 /// <item>The group's positions and the last commit marker of every shard are read, as takeover steps 1 to 3 do.</item>
-/// <item>In one transaction: of every shard a marker with the new positions, the next owner epoch, the watermark as it was and
+/// <item>In one transaction: of every shard a marker with the new positions and the ids that the topics have now, the next owner epoch, the watermark as it was and
 /// no run under way; the end of the last run; the positions. The token is taken before the ownership is looked at, as in
 /// commit step 3.</item>
 /// <item>It leaves the group.</item>
@@ -13,7 +13,8 @@ namespace KStreamSharp.Hosting;
 /// </summary>
 /// <remarks>
 /// A crash before the end of 3 changes nothing, one after it has changed everything: the next takeover finds group and
-/// marker equal. Repartition topics keep their positions: what is in them comes from inputs that were read already.
+/// marker equal. Repartition topics keep their positions, unless they were
+/// made anew or have lost what is there: what is in them comes from inputs that were read already.
 /// </remarks>
 internal sealed class PositionsReset(Broker broker, Dataflow flow, string app, StartAt to, Action<string>? reached = null) : ResetJob(broker, app, reached)
 {
@@ -45,7 +46,7 @@ internal sealed class PositionsReset(Broker broker, Dataflow flow, string app, S
     public override void Run(Action<string> tell)
     {
         CheckMembers();
-        AppTopics topics = BrokerCalls.Ask(() => AppTopics.Prepare(Broker, flow, App, shardsWanted: null));
+        AppTopics topics = BrokerCalls.Ask(() => AppTopics.Prepare(Broker, flow, App, shardsWanted: null, TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()));
 
         // 1
         using GroupMember member = BrokerCalls.Ask(() => Broker.JoinGroup(new GroupOptions { Group = App, Topic = InternalTopics.Shards(App), InstanceId = null, Voided = _ => _voided = true }));
@@ -104,9 +105,23 @@ internal sealed class PositionsReset(Broker broker, Dataflow flow, string app, S
         }
 
         Dictionary<TopicPartition, long> positions = new(marker?.Positions ?? new Dictionary<TopicPartition, long>());
-        foreach ((Step step, TopicPartition source) in sources.Where(source => source.Step.Input is not null))
+        Dictionary<string, Guid> ids = new(marker?.TopicIds ?? new Dictionary<string, Guid>());
+        foreach ((Step step, TopicPartition source) in sources)
         {
-            positions[source] = BrokerCalls.Ask(() => to == StartAt.Latest ? Broker.EndOffset(source, committedOnly: true) : Broker.StartOffset(source));
+            Guid id = topics.Id(source.Topic);
+            if (step.Input is not null)
+            {
+                positions[source] = BrokerCalls.Ask(() => to == StartAt.Latest ? Broker.EndOffset(source, committedOnly: true) : Broker.StartOffset(source));
+            }
+            else if (positions.TryGetValue(source, out long position))
+            {
+                // What the topic has lost, or had before it was made anew, is gone: on from what it has.
+                long start = BrokerCalls.Ask(() => Broker.StartOffset(source));
+                long end = BrokerCalls.Ask(() => Broker.EndOffset(source, committedOnly: false));
+                positions[source] = ids.GetValueOrDefault(source.Topic, id) == id ? Math.Clamp(position, start, end) : start;
+            }
+
+            ids[source.Topic] = id;
         }
 
         Turn(member);
@@ -115,6 +130,7 @@ internal sealed class PositionsReset(Broker broker, Dataflow flow, string app, S
             OwnerEpoch = (marker?.OwnerEpoch ?? 0) + 1,
             TransactionalId = TransactionalId,
             Positions = positions,
+            TopicIds = ids,
             Watermark = marker?.Watermark ?? -1,
             Run = marker?.Run ?? new RunProgress(),
         };

@@ -1,5 +1,3 @@
-using System.Text.RegularExpressions;
-
 namespace KStreamSharp.Hosting;
 
 /// <summary>
@@ -11,7 +9,7 @@ namespace KStreamSharp.Hosting;
 /// <item>Snapshots are deleted, if their store is named.</item>
 /// <item>The group is deleted, with its positions.</item>
 /// <item>The local state folder is deleted.</item>
-/// <item>The topic of shards is deleted, with the runs in it.</item>
+/// <item>The topic of shards is deleted, with the runs and the application's record in it.</item>
 /// <item>The topic of step 1 is deleted.</item>
 /// </list>
 /// </summary>
@@ -19,7 +17,7 @@ namespace KStreamSharp.Hosting;
 /// Each step does nothing where it has been done. So a reset that was cut off is finished by another one, and until then a
 /// start is refused. Inputs and outputs are the user's: they stay.
 /// </remarks>
-internal sealed partial class Reset(Broker broker, Dataflow flow, string app, LocalFolder folder, ISnapshotStore? store = null, Action<string>? reached = null) : ResetJob(broker, app, reached)
+internal sealed class Reset(Broker broker, Dataflow flow, string app, LocalFolder folder, ISnapshotStore? store = null, Action<string>? reached = null) : ResetJob(broker, app, reached)
 {
     private string[] _repartitions = [];
     private IReadOnlyList<SnapshotObject> _snapshots = [];
@@ -117,11 +115,17 @@ internal sealed partial class Reset(Broker broker, Dataflow flow, string app, Lo
     }
 
     /// <summary>
-    /// Those of the flow, and those that the last commits name: a step that comes back must not find its old items. A list of all
-    /// topics would not tell those of application a, step b-c, from those of application a-b, step c.
+    /// Those that the application's record claims; else, for an application of an earlier version, those of the flow and those that
+    /// the last commits name. A step that comes back must not find its old items. A list of all topics would not tell those of
+    /// application a, step b-c, from those of application a-b, step c.
     /// </summary>
     private HashSet<string> Repartitions()
     {
+        if (Exists(InternalTopics.Shards(App)) && BrokerCalls.Ask(() => AppRecord.Find(Broker, App)) is { } record)
+        {
+            return [.. record.Repartitions];
+        }
+
         HashSet<string> topics = [.. flow.Steps.Where(step => step.IsRepartition).Select(step => step.RepartitionTopic(App))];
         string changelog = InternalTopics.Changelog(App);
         int shards = BrokerCalls.Ask(() => Broker.DescribeTopic(changelog))?.Partitions ?? 0;
@@ -132,6 +136,7 @@ internal sealed partial class Reset(Broker broker, Dataflow flow, string app, Lo
             topics.UnionWith((marker?.Positions.Keys ?? []).Select(source => source.Topic).Where(IsRepartition));
         }
 
+        topics.RemoveWhere(topic => BrokerCalls.Ask(() => AppRecord.OwnerOf(Broker, topic, App)) is not null);
         return topics;
     }
 
@@ -153,12 +158,9 @@ internal sealed partial class Reset(Broker broker, Dataflow flow, string app, Lo
     /// <summary>Whether a topic that the application has read is one that the engine made for it, and not a user's.</summary>
     private bool IsRepartition(string topic) =>
         topic.StartsWith($"{App}-", StringComparison.Ordinal)
-        && OfAStep().IsMatch(topic[(App.Length + 1)..])
+        && InternalTopics.IsOfAStep(topic[(App.Length + 1)..])
         && !flow.Steps.Any(step => step.Topic == topic)
         && BrokerCalls.Ask(() => Broker.DescribeTopic(topic)) is { Cleanup: TopicCleanup.Keep };
-
-    [GeneratedRegex(@"^[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+-)?repartition$")]
-    private static partial Regex OfAStep();
 
     private IEnumerable<TopicPartition> Sources() =>
         from topic in flow.Steps.Where(step => step.Input is not null).Select(step => step.Topic!).Concat(_repartitions)

@@ -39,7 +39,7 @@ internal sealed class ResetCommand(IReadOnlyDictionary<string, Func<Uri, ISnapsh
     private void Run(IFlow flow, ParseResult parsed, HostOptions host, StartAt? keepsTo, bool yes)
     {
         FlowArguments arguments = new(parsed, host.Stream);
-        string app = host.Stream.AppId ?? flow.AppId(arguments);
+        string app = arguments.AppOf(flow);
         Dataflow dataflow = flow.Build(arguments);
         dataflow.Seal();
         Broker broker = BrokerCalls.OpenExisting(host, logging);

@@ -65,7 +65,7 @@ internal sealed class SnapshotCommands
         command.SetAction(parsed =>
         {
             HostOptions host = settings.Read(parsed);
-            string app = host.Stream.AppId ?? flow.AppId(new FlowArguments(parsed, host.Stream));
+            string app = new FlowArguments(parsed, host.Stream).AppOf(flow);
             Broker broker = BrokerCalls.OpenExisting(host, _logging);
             using IDisposable closing = (IDisposable)broker;
             action(parsed, host, new Catalog(app, new SnapshotCatalog(broker, app)));

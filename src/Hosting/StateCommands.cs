@@ -100,7 +100,7 @@ internal sealed class StateCommands
     {
         HostOptions host = settings.Read(parsed);
         FlowArguments arguments = new(parsed, host.Stream);
-        string app = host.Stream.AppId ?? flow.AppId(arguments);
+        string app = arguments.AppOf(flow);
         Dataflow dataflow = flow.Build(arguments);
         using StoredState state = parsed.GetValue(snapshot) is { } name ? OpenSnapshots(host, app, name) : StoredFolder.Open(host.Stream.StateDir, app);
         look(new StateLook(dataflow, app, state, parsed.GetValue(format) == "json", _output, _errors));

@@ -27,6 +27,9 @@ public abstract class Broker
     /// </summary>
     internal virtual TopicDescription? ExpectTopic(string topic) => DescribeTopic(topic);
 
+    /// <summary>The id of a topic, or null when there is none of that name: the half of <see cref="DescribeTopic"/> that is asked for often.</summary>
+    internal virtual Guid? TopicId(string topic) => DescribeTopic(topic)?.Id;
+
     /// <summary>Creates a topic. One that exists already is left as it is.</summary>
     /// <returns>What there is now: to ask for it again may meet a broker that has not heard of it yet.</returns>
     internal abstract TopicDescription CreateTopic(TopicSpec topic);
@@ -101,4 +104,8 @@ internal enum TopicCleanup
 internal sealed record TopicSpec(string Name, int Partitions, TopicCleanup Cleanup);
 
 /// <summary>A topic as it is; <paramref name="Id"/> changes when a topic is deleted and made anew under its old name.</summary>
-internal sealed record TopicDescription(string Name, Guid Id, int Partitions, TopicCleanup Cleanup);
+internal sealed record TopicDescription(string Name, Guid Id, int Partitions, TopicCleanup Cleanup)
+{
+    /// <summary>Whether the broker writes its own time over the timestamps of records.</summary>
+    public bool IsStampedByBroker { get; init; }
+}

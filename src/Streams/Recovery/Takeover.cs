@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Diagnostics;
 
 namespace KStreamSharp;
@@ -11,7 +12,7 @@ namespace KStreamSharp;
 /// <item>Restore: the source with the fewest bytes to move (<see cref="RestorePlan"/>), then the changelog's tail, read
 /// committed, until the position reaches that end. An end of what can be read below it means wait. A source that turns out to
 /// be damaged is left for the next best one.</item>
-/// <item>The last marker's positions must equal the group's. If not: again from 1 until two looks in a row are the same; then by cause.</item>
+/// <item>The topics must be the ones of the last marker's positions, and those must equal the group's. If not: again from 1 until two looks in a row are the same; then by cause.</item>
 /// <item>Claim: the worker's first commit for the shard is a marker with the new owner epoch.</item>
 /// </list>
 /// </summary>
@@ -174,6 +175,8 @@ internal class Takeover
                 return true;
 
             case Phase.End:
+                // Another changelog would be a reason to wipe the folder.
+                _parts.Topics.CheckSame(_parts.Broker, _changelog.Topic);
                 _end = ChangelogEnd();
                 _phase = _parts.Options.Snapshots is null ? Phase.Plan : Phase.Snapshots;
                 return true;
@@ -201,6 +204,8 @@ internal class Takeover
                 return Replay();
 
             case Phase.Compare:
+                _parts.Topics.CheckSame(_parts.Broker, _changelog.Topic);
+                IReadOnlyDictionary<string, Guid> topicIds = CheckTopics();
                 if (!TryResolve(out IReadOnlyDictionary<TopicPartition, long>? positions))
                 {
                     return true;
@@ -216,7 +221,7 @@ internal class Takeover
                 _span?.SetTag("source", _planReason).SetTag("records", _restored).Dispose();
                 Log.Restored(_parts.Logger, _shard, _restored, _end, took.TotalSeconds);
                 Progress = null;
-                restored = new(_shard, _number, _store!, (_marker?.OwnerEpoch ?? 0) + 1, positions, _marker?.Watermark ?? -1, RunOf(_marker), _snapshots);
+                restored = new(_shard, _number, _store!, (_marker?.OwnerEpoch ?? 0) + 1, positions, topicIds, _marker?.Watermark ?? -1, RunOf(_marker), _snapshots);
                 _store = null;
                 return true;
 
@@ -273,7 +278,7 @@ internal class Takeover
         {
             case RestoreKind.Refuse:
                 throw new StreamException(
-                    ExitCode.State, $"Shard {_shard} of application '{_parts.App}' is not taken over: {plan.Reason}. Bring the changelog '{_changelog.Topic}' back, or start another application id.");
+                    ExitCode.State, $"Shard {_shard} of application '{_parts.App}' is not taken over: {plan.Reason}. Bring the records of changelog '{_changelog.Topic}' back, or begin anew (command reset).");
 
             case RestoreKind.Snapshot:
                 CloseStore();
@@ -454,6 +459,26 @@ internal class Takeover
         }
     }
 
+    /// <summary>Step 4: a position is one of a topic, not of its name. Answers the ids of all topics of which there are positions.</summary>
+    /// <exception cref="StreamException">A source was made anew.</exception>
+    private Dictionary<string, Guid> CheckTopics()
+    {
+        // Steps that the flow has no longer keep their place, as their states do: they may come back.
+        Dictionary<string, Guid> ids = new(_marker?.TopicIds ?? FrozenDictionary<string, Guid>.Empty);
+        foreach (string topic in _sources.Select(source => source.Topic).Distinct())
+        {
+            _parts.Topics.CheckSame(_parts.Broker, topic);
+            if (ids.TryGetValue(topic, out Guid committed))
+            {
+                _parts.Topics.CheckSame(topic, committed);
+            }
+
+            ids[topic] = _parts.Topics.Id(topic);
+        }
+
+        return ids;
+    }
+
     /// <summary>Step 4. False: go again from step 1.</summary>
     private bool TryResolve([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IReadOnlyDictionary<TopicPartition, long>? positions)
     {
@@ -478,14 +503,13 @@ internal class Takeover
                 throw new StreamException(
                     ExitCode.State,
                     _marker is null
-                        ? $"Group '{_parts.App}' has position {_group[i]} for {source}, but the changelog {_changelog} has no commit marker: the changelog is gone, and its state with it. Bring it back, or start another application id."
-                        : $"Group '{_parts.App}' has position {_group[i]} for {source}, the last commit of shard {_shard} says {marker?.ToString() ?? "none"}: someone moved the group's positions. Set them back, or start another application id.");
+                        ? $"Group '{_parts.App}' has position {_group[i]} for {source}, but the changelog {_changelog} has no commit marker: its records are gone, and the state with them. Bring them back, or begin anew (command reset)."
+                        : $"Group '{_parts.App}' has position {_group[i]} for {source}, the last commit of shard {_shard} says {marker?.ToString() ?? "none"}: someone moved the group's positions. Set them back. Or: {_parts.Topics.WayOn}");
             }
 
             resolved[source] = marker ?? Start(source, _inputs[i]);
         }
 
-        // Steps that the flow has no longer keep their place, as their states do: they may come back.
         foreach ((TopicPartition gone, long position) in _marker?.Positions ?? new Dictionary<TopicPartition, long>())
         {
             resolved.TryAdd(gone, position);

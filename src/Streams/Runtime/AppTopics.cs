@@ -1,22 +1,33 @@
+using System.Collections.Frozen;
+
 namespace KStreamSharp;
 
 /// <summary>The topics of an application: its inputs and outputs as they are, and the internal ones, made where they are missing.</summary>
 internal sealed class AppTopics
 {
-    private readonly Dictionary<string, int> _partitions;
+    private readonly string _app;
+    private readonly Dataflow _flow;
+    private readonly Dictionary<string, TopicDescription> _topics;
 
-    private AppTopics(int shardCount, Guid changelogId, Dictionary<string, int> partitions)
+    private AppTopics(string app, Dataflow flow, Dictionary<string, TopicDescription> topics)
     {
-        ShardCount = shardCount;
-        ChangelogId = changelogId;
-        _partitions = partitions;
+        _app = app;
+        _flow = flow;
+        _topics = topics;
     }
 
-    public int ShardCount { get; }
+    public int ShardCount => PartitionCount(InternalTopics.Shards(_app));
 
-    public Guid ChangelogId { get; }
+    public Guid ChangelogId => Id(InternalTopics.Changelog(_app));
 
-    public int PartitionCount(string topic) => _partitions[topic];
+    public int PartitionCount(string topic) => _topics[topic].Partitions;
+
+    /// <summary>The id that a topic had at the start.</summary>
+    public Guid Id(string topic) => _topics[topic].Id;
+
+    /// <summary>What to do when a position is of no use, for an error.</summary>
+    public string WayOn =>
+        $"Stop every instance, then go on by the command '{ResetCommand(_flow, _app)} --keep-state --to earliest', which keeps the states and reads every input from its start (what was counted before is counted once more), or by '--to latest', which passes over what is there now.";
 
     /// <summary>The partitions that a shard reads: that of its number in every input that has it, and in every repartition topic.</summary>
     public IEnumerable<(Step Step, TopicPartition Partition)> Sources(Dataflow flow, string app, int shard) =>
@@ -34,18 +45,22 @@ internal sealed class AppTopics
         select new TopicPartition(step.Topic!, partition);
 
     /// <summary>Looks at the topics and makes the internal ones that are missing.</summary>
-    /// <exception cref="StreamException">A topic is missing or does not fit.</exception>
-    public static AppTopics Prepare(Broker broker, Dataflow flow, string app, int? shardsWanted)
+    /// <param name="broker">The broker.</param>
+    /// <param name="flow">The flow.</param>
+    /// <param name="app">The application.</param>
+    /// <param name="shardsWanted">How many shards it is to have, or null for as many as the inputs ask for.</param>
+    /// <param name="now">The time, in milliseconds since 1970.</param>
+    /// <exception cref="StreamException">A topic is missing or does not fit, or the application is another flow's.</exception>
+    public static AppTopics Prepare(Broker broker, Dataflow flow, string app, int? shardsWanted, long now)
     {
-        Dictionary<string, int> partitions = [];
+        Dictionary<string, TopicDescription> topics = [];
         foreach (Step step in flow.Steps.Where(step => step.Topic is not null))
         {
-            TopicDescription topic = broker.ExpectTopic(step.Topic!)
+            topics[step.Topic!] = broker.ExpectTopic(step.Topic!)
                 ?? throw new StreamException(ExitCode.Broker, $"Topic '{step.Topic}' of {step.Operator} step '{step.Id}' does not exist. Create it first.");
-            partitions[topic.Name] = topic.Partitions;
         }
 
-        int largest = flow.Steps.Where(step => step.Input is not null).Max(step => partitions[step.Topic!]);
+        int largest = flow.Steps.Where(step => step.Input is not null).Max(step => topics[step.Topic!].Partitions);
         TopicDescription? existing = broker.DescribeTopic(InternalTopics.Shards(app));
         if (broker.DescribeTopic(InternalTopics.Reset(app)) is not null)
         {
@@ -62,25 +77,98 @@ internal sealed class AppTopics
 
         if (largest > shards)
         {
-            string topic = flow.Steps.First(step => step.Input is not null && partitions[step.Topic!] == largest).Topic!;
+            string topic = flow.Steps.First(step => step.Input is not null && topics[step.Topic!].Partitions == largest).Topic!;
             throw new StreamException(
                 ExitCode.Broker, $"Topic '{topic}' has {largest} partitions, application '{app}' has {shards} shards since its first start: some partitions would have no reader, and keys have moved. Start another application id, go back to the old partition count, or begin anew (command reset).");
         }
 
-        CheckCopartitioning(flow, partitions, shards);
-        Ensure(broker, new TopicSpec(InternalTopics.Shards(app), shards, TopicCleanup.Compact));
-        TopicDescription changelog = Ensure(broker, new TopicSpec(InternalTopics.Changelog(app), shards, TopicCleanup.Compact));
+        CheckCopartitioning(flow, topics, shards);
+        string shardsTopic = InternalTopics.Shards(app);
+        topics[shardsTopic] = Ensure(broker, new TopicSpec(shardsTopic, shards, TopicCleanup.Compact));
+        AppRecord record = Claim(broker, flow, app, now, isNew: existing is null, new TopicSpec(InternalTopics.Changelog(app), shards, TopicCleanup.Compact));
+        topics[InternalTopics.Changelog(app)] = Ensure(broker, new TopicSpec(InternalTopics.Changelog(app), shards, TopicCleanup.Compact));
         foreach (Step step in flow.Steps.Where(step => step.IsRepartition))
         {
-            partitions[step.RepartitionTopic(app)] = Ensure(broker, new TopicSpec(step.RepartitionTopic(app), shards, TopicCleanup.Keep)).Partitions;
+            topics[step.RepartitionTopic(app)] = Ensure(broker, new TopicSpec(step.RepartitionTopic(app), shards, TopicCleanup.Keep));
         }
 
-        return new AppTopics(shards, changelog.Id, partitions);
+        AppTopics made = new(app, flow, topics);
+        return made.ChangelogId == record.ChangelogId ? made : throw made.MadeAnew(InternalTopics.Changelog(app), isThere: true);
+    }
+
+    /// <summary>
+    /// Brings the application's record up to what this start needs: it is this flow's, its changelog is the one that it had, and
+    /// the repartition topics are its own. Those are claimed before they are made, and others' claims are looked at after that:
+    /// of two applications that claim one name, at least one sees it.
+    /// </summary>
+    private static AppRecord Claim(Broker broker, Dataflow flow, string app, long now, bool isNew, TopicSpec changelog)
+    {
+        Dictionary<string, Step> steps = flow.Steps.Where(step => step.IsRepartition).ToDictionary(step => step.RepartitionTopic(app));
+        string[] claimed = [];
+        AppRecord record = AppRecord.Settle(broker, app, now, known =>
+        {
+            if (known is not null && known.Flow != flow.Id)
+            {
+                throw new StreamException(
+                    ExitCode.Usage, $"Application '{app}' is of flow '{known.Flow}', not of flow '{flow.Id}': it would take over the positions and states of the other. Give this flow an application id of its own (AppId, --app-id), or bring the application back to its beginning first (command reset).");
+            }
+
+            Guid changelogId = known is null ? Ensure(broker, changelog).Id : ChangelogAsItWas(broker, flow, app, known);
+            claimed = [.. steps.Keys.Where(topic => known?.Repartitions.Contains(topic) != true)];
+            foreach (string topic in claimed.Where(_ => isNew || known is not null))
+            {
+                // An application of an earlier version has no record, and may have written them.
+                CheckUnused(broker, app, steps[topic].Id, topic);
+            }
+
+            return known is not null && claimed.Length == 0 ? known : new AppRecord
+            {
+                Flow = flow.Id,
+                ChangelogId = changelogId,
+                Repartitions = claimed.Union(known?.Repartitions ?? FrozenSet<string>.Empty).ToFrozenSet(),
+            };
+        });
+        foreach (string topic in claimed)
+        {
+            if (AppRecord.OwnerOf(broker, topic, app) is { } owner)
+            {
+                AppRecord.Settle(broker, app, now, known => known! with { Repartitions = known.Repartitions.Except(claimed).ToFrozenSet() });
+                throw new StreamException(
+                    ExitCode.Usage, $"Topic '{topic}' of step '{steps[topic].Id}' belongs to application '{owner}': the names of application and step join alike, and each application would read the other's items. Give the step or the application another id.");
+            }
+        }
+
+        return record;
+    }
+
+    private static Guid ChangelogAsItWas(Broker broker, Dataflow flow, string app, AppRecord known)
+    {
+        string changelog = InternalTopics.Changelog(app);
+        Guid? now = broker.TopicId(changelog) ?? broker.ExpectTopic(changelog)?.Id;
+        return now == known.ChangelogId ? known.ChangelogId : throw ChangelogIsGone(flow, app, isThere: now is not null);
+    }
+
+    private static void CheckUnused(Broker broker, string app, string step, string topic)
+    {
+        if (AppRecord.OwnerOf(broker, topic, app) is null
+            && broker.DescribeTopic(topic) is { } found
+            && Enumerable.Range(0, found.Partitions).Any(partition => broker.EndOffset(new(topic, partition), committedOnly: false) > 0))
+        {
+            throw new StreamException(
+                ExitCode.Usage, $"Topic '{topic}' of step '{step}' has records that application '{app}' has not written. Delete it if nothing of it is needed, or give the step or the application another id.");
+        }
     }
 
     private static TopicDescription Ensure(Broker broker, TopicSpec wanted)
     {
         TopicDescription topic = broker.CreateTopic(wanted);
+        if (topic.IsStampedByBroker && wanted.Cleanup == TopicCleanup.Keep)
+        {
+            throw new StreamException(
+                ExitCode.Broker,
+                $"Topic '{topic.Name}' has message.timestamp.type=LogAppendTime: items would lose the timestamps of their records. Set it by 'kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics --entity-name {topic.Name} --add-config message.timestamp.type=CreateTime', then start again.");
+        }
+
         return topic.Partitions == wanted.Partitions && topic.Cleanup == wanted.Cleanup
             ? topic
             : throw new StreamException(
@@ -89,12 +177,12 @@ internal sealed class AppTopics
     }
 
     /// <summary>Every stateful step's upstreams must be partitioned alike, so that one shard sees all values of a key.</summary>
-    private static void CheckCopartitioning(Dataflow flow, Dictionary<string, int> partitions, int shards)
+    private static void CheckCopartitioning(Dataflow flow, Dictionary<string, TopicDescription> topics, int shards)
     {
         foreach (Step step in flow.Steps.Where(step => step.State is not null))
         {
             (string Source, int Count, TopicPartitioner Partitioner)[] sources =
-                [.. step.Sources.Select(source => (source.Topic ?? source.Id, source.IsRepartition ? shards : partitions[source.Topic!], source.Input?.Partitioner ?? TopicPartitioner.Murmur2))];
+                [.. step.Sources.Select(source => (source.Topic ?? source.Id, source.IsRepartition ? shards : topics[source.Topic!].Partitions, source.Input?.Partitioner ?? TopicPartitioner.Murmur2))];
             if (sources.Select(source => source.Count).Distinct().Count() > 1)
             {
                 throw new StreamException(
@@ -111,21 +199,71 @@ internal sealed class AppTopics
         }
     }
 
-    /// <summary>Looks whether the inputs still have the partitions that they had at the start.</summary>
-    /// <exception cref="StreamException">One has not: keys have moved, or partitions have no reader.</exception>
-    public void Look(Broker broker, Dataflow flow)
+    /// <summary>Looks whether the topics that are read, and those of the application, are still the ones that they were at the start.</summary>
+    /// <exception cref="StreamException">One is not: keys have moved, partitions have no reader, or positions and states are another topic's.</exception>
+    public void Look(Broker broker)
     {
-        foreach (Step step in flow.Steps.Where(step => step.Input is not null))
+        foreach (Step step in _flow.Steps.Where(step => step.Input is not null))
         {
-            int? now = broker.ExpectTopic(step.Topic!)?.Partitions;
-            if (now != PartitionCount(step.Topic!))
+            TopicDescription? now = broker.ExpectTopic(step.Topic!);
+            if (now?.Partitions != PartitionCount(step.Topic!))
             {
                 throw new StreamException(
                     ExitCode.Broker,
                     now is null
                         ? $"Topic '{step.Topic}' of input step '{step.Id}' has been deleted. Create it again, or take the step out of the flow."
-                        : $"Topic '{step.Topic}' of input step '{step.Id}' had {PartitionCount(step.Topic!)} partitions when this instance started and has {now} now: keys have moved, and their state has not. Start another application id, which reads the topic from its start.");
+                        : $"Topic '{step.Topic}' of input step '{step.Id}' had {PartitionCount(step.Topic!)} partitions when this instance started and has {now.Partitions} now: keys have moved, and their state has not. Start another application id, which reads the topic from its start.");
             }
+
+            CheckSame(step.Topic!, now.Id);
+        }
+
+        foreach (string topic in _flow.Steps.Where(step => step.IsRepartition).Select(step => step.RepartitionTopic(_app)).Append(InternalTopics.Shards(_app)).Append(InternalTopics.Changelog(_app)))
+        {
+            CheckSame(topic, broker.TopicId(topic) ?? broker.ExpectTopic(topic)?.Id ?? throw MadeAnew(topic, isThere: false));
         }
     }
+
+    /// <summary>Looks whether a topic is still the one that it was at the start. One that cannot be found now is another call's to report.</summary>
+    /// <exception cref="StreamException">It was made anew.</exception>
+    public void CheckSame(Broker broker, string topic)
+    {
+        if (broker.TopicId(topic) is { } now)
+        {
+            CheckSame(topic, now);
+        }
+    }
+
+    /// <summary>As <see cref="CheckSame(Broker, string)"/>, with an id that is known from somewhere.</summary>
+    public void CheckSame(string topic, Guid id)
+    {
+        if (id != Id(topic))
+        {
+            throw MadeAnew(topic, isThere: true);
+        }
+    }
+
+    private StreamException MadeAnew(string topic, bool isThere)
+    {
+        if (topic == InternalTopics.Changelog(_app))
+        {
+            return ChangelogIsGone(_flow, _app, isThere);
+        }
+
+        string happened = isThere ? "was deleted and made anew" : "was deleted";
+        if (topic == InternalTopics.Shards(_app))
+        {
+            return new StreamException(ExitCode.Broker, $"Topic '{topic}', by whose partitions application '{_app}' shares out its work, {happened}. Stop every instance, then start them again.");
+        }
+
+        Step step = _flow.Steps.First(step => (step.Topic ?? (step.IsRepartition ? step.RepartitionTopic(_app) : null)) == topic && step.IsSource);
+        string lost = step.IsRepartition ? "items that were on their way are gone, and positions in it are of no use" : "positions in it are of no use";
+        return new StreamException(
+            ExitCode.Broker, $"Topic '{topic}' of step '{step.Id}' {happened}: {lost}. {WayOn}");
+    }
+
+    private static StreamException ChangelogIsGone(Dataflow flow, string app, bool isThere) => new(
+        ExitCode.State, $"The changelog '{InternalTopics.Changelog(app)}' of application '{app}' was deleted{(isThere ? " and made anew" : "")}: its states are gone, and local folders and snapshots belong to the old one. Stop every instance, then begin anew by the command '{ResetCommand(flow, app)}'.");
+
+    private static string ResetCommand(Dataflow flow, string app) => $"reset {flow.Id}{(app == flow.Id ? "" : $" --app-id {app}")}";
 }

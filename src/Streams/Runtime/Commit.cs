@@ -63,6 +63,11 @@ internal class Commit(EngineParts parts, Membership membership, Transaction tran
         }
 
         CheckOwnership(touched);
+        if (Array.Exists(touched, shard => !shard.Claimed))
+        {
+            parts.Topics.CheckSame(parts.Broker, InternalTopics.Changelog(parts.App));
+        }
+
         Send(Positions(touched), token);
         parts.Reached?.Invoke("commit.3");
     }

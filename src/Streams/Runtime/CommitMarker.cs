@@ -1,15 +1,16 @@
+using System.Collections.Frozen;
 using System.Text;
 
 namespace KStreamSharp;
 
 /// <summary>
 /// What a commit says of its shard, as the shard's last record in the transaction: who wrote it, how far every source has
-/// been read, the watermark, and how far a finite run has come. Format: version (1), then the fields in order, by
-/// <see cref="BinaryWriter"/>.
+/// been read, the watermark, and how far a finite run has come. Format: version (2), then the fields in order, by
+/// <see cref="BinaryWriter"/>. Version 1 had no ids of topics.
 /// </summary>
 internal sealed record CommitMarker
 {
-    private const byte Version = 1;
+    private const byte Version = 2;
 
     /// <summary>Grows by one at each takeover of the shard; never the group's generation.</summary>
     public required long OwnerEpoch { get; init; }
@@ -18,6 +19,9 @@ internal sealed record CommitMarker
 
     /// <summary>The next offset to read of every source of the shard.</summary>
     public required IReadOnlyDictionary<TopicPartition, long> Positions { get; init; }
+
+    /// <summary>The ids of the topics that the positions are of. A topic without one has an unknown id: version 1 wrote the position.</summary>
+    public IReadOnlyDictionary<string, Guid> TopicIds { get; init; } = FrozenDictionary<string, Guid>.Empty;
 
     /// <summary>The largest record timestamp seen, in milliseconds since 1970; −1 before the first record.</summary>
     public required long Watermark { get; init; }
@@ -33,10 +37,13 @@ internal sealed record CommitMarker
         writer.Write(TransactionalId);
         writer.Write(Watermark);
         writer.Write7BitEncodedInt(Positions.Count);
+        Span<byte> id = stackalloc byte[16];
         foreach ((TopicPartition source, long position) in Positions.OrderBy(entry => entry.Key.Topic, StringComparer.Ordinal))
         {
             writer.Write(source.Topic);
             writer.Write7BitEncodedInt(source.Partition);
+            TopicIds.GetValueOrDefault(source.Topic).TryWriteBytes(id);
+            writer.Write(id);
             writer.Write7BitEncodedInt64(position);
         }
 
@@ -48,11 +55,11 @@ internal sealed record CommitMarker
     /// <exception cref="StreamException">Another version wrote it.</exception>
     public static CommitMarker Read(ReadOnlySpan<byte> data)
     {
-        if (data.IsEmpty || data[0] != Version)
+        if (data.IsEmpty || data[0] is not (1 or Version))
         {
             throw new StreamException(
                 ExitCode.State,
-                $"A commit marker has format {(data.IsEmpty ? 0 : data[0])}; this version reads format {Version}. Run the version that wrote it, or a newer one.");
+                $"A commit marker has format {(data.IsEmpty ? 0 : data[0])}; this version reads formats 1 to {Version}. Run the version that wrote it, or a newer one.");
         }
 
         using BinaryReader reader = new(new MemoryStream(data.ToArray(), 1, data.Length - 1), Encoding.UTF8);
@@ -60,9 +67,15 @@ internal sealed record CommitMarker
         string transactionalId = reader.ReadString();
         long watermark = reader.ReadInt64();
         Dictionary<TopicPartition, long> positions = [];
+        Dictionary<string, Guid> ids = [];
         for (int left = reader.Read7BitEncodedInt(); left > 0; left--)
         {
             TopicPartition source = new(reader.ReadString(), reader.Read7BitEncodedInt());
+            if (data[0] > 1 && new Guid(reader.ReadBytes(16)) is var id && id != Guid.Empty)
+            {
+                ids[source.Topic] = id;
+            }
+
             positions[source] = reader.Read7BitEncodedInt64();
         }
 
@@ -72,6 +85,7 @@ internal sealed record CommitMarker
             TransactionalId = transactionalId,
             Watermark = watermark,
             Positions = positions,
+            TopicIds = ids,
             Run = RunProgress.Read(reader),
         };
     }

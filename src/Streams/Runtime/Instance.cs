@@ -94,7 +94,7 @@ internal sealed class Instance : IDisposable
         StateLimits? limits = null;
         try
         {
-            AppTopics topics = AppTopics.Prepare(broker, flow, app, options.Shards);
+            AppTopics topics = AppTopics.Prepare(broker, flow, app, options.Shards, time.GetUtcNow().ToUnixTimeMilliseconds());
             int caches = Math.Max(1, flow.Steps.Count(step => step.State is not null) * topics.ShardCount);
             limits = new StateLimits(options.CacheBytesMax / caches, options.BlockCacheBytesMax, options.WriteBufferBytesMax, options.EvictAlways);
             FiniteRun run = new();

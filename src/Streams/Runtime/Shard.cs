@@ -12,6 +12,7 @@ internal sealed class Shard : IDisposable
     private readonly Source[] _sources;
     private readonly ShardChanges _changes;
     private readonly Dictionary<TopicPartition, long> _positions;
+    private readonly IReadOnlyDictionary<string, Guid> _topicIds;
     private readonly HashSet<Step> _ended = [];
     private RunProgress _committedRun;
     private long _committedWatermark;
@@ -63,6 +64,7 @@ internal sealed class Shard : IDisposable
             .Where(source => restored.Positions.ContainsKey(source.Partition))
             .Select(source => new Source(source.Inlet, source.Partition, restored.Positions[source.Partition]))];
         _positions = new(restored.Positions);
+        _topicIds = restored.TopicIds;
         TransactionalId = transaction.Id;
         _figures = parts.Figures[Id];
         _reads = [.. _sources.Select(source => (source, _figures.Of(source.Inlet.Step.Id)))];
@@ -391,6 +393,7 @@ internal sealed class Shard : IDisposable
             OwnerEpoch = OwnerEpoch,
             TransactionalId = TransactionalId,
             Positions = _positions,
+            TopicIds = _topicIds,
             Watermark = Flow.Watermark,
             Run = Run,
         }.Write();
@@ -495,7 +498,7 @@ internal sealed class Shard : IDisposable
         {
             throw new StreamException(
                 ExitCode.Broker,
-                $"Step '{step.Id}' is to go on at offset {source.Position} of {source.Partition}, which ends at {end}: the topic was made anew. Start another application id.");
+                $"Step '{step.Id}' is to go on at offset {source.Position} of {source.Partition}, which ends at {end}: records were lost, or the topic was made anew. {_parts.Topics.WayOn}");
         }
     }
 

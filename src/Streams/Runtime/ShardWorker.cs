@@ -532,17 +532,23 @@ internal sealed class ShardWorker : IDisposable
         {
             source.Fill(Reader, _pace.Records);
         }
-        catch (OffsetOutOfRangeException error) when (source.Inlet.Step.IsRepartition)
+        catch (OffsetOutOfRangeException error) when (IsPurgedByAnother(source, error))
         {
-            // Only owners delete here, and only what they have committed: the shard has a newer one, and membership will say so.
-            throw new BrokerException(Consequence.LostMembership, $"{error.Message} A newer owner of the shard has processed and deleted what is missing.", error);
+            throw new BrokerException(Consequence.LostMembership, $"{error.Message} The group's position is further: another instance has the shard, and has deleted what it has processed", error);
         }
         catch (OffsetOutOfRangeException error)
         {
+            string retention = source.Inlet.Step.IsRepartition ? "" : " Give the topic a longer retention.";
             throw new StreamException(
-                ExitCode.Broker, $"{error.Message} Step '{source.Inlet.Step.Id}' would miss records; nothing of them was processed. Give the topic a longer retention, and start another application id to go on.", error);
+                ExitCode.Broker, $"{error.Message} Step '{source.Inlet.Step.Id}' would miss records; nothing of them was processed.{retention} {_parts.Topics.WayOn}", error);
         }
     }
+
+    /// <summary>Whether a newer owner is at work, of whom this instance has not heard: only what is committed is deleted.</summary>
+    private bool IsPurgedByAnother(Source source, OffsetOutOfRangeException error) =>
+        source.Inlet.Step.IsRepartition
+        && error.Offset < error.Start
+        && (!_parts.Broker.TryGetCommittedOffsets(_parts.App, [source.Partition], out long?[] group) || group[0] > source.Committed);
 
     private void Process(Shard shard, Source source)
     {

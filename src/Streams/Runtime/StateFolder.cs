@@ -32,6 +32,7 @@ internal sealed class StateFolder : IDisposable
     public static StateFolder Open(string stateDir, string app, string? instanceId)
     {
         string path = System.IO.Path.GetFullPath(System.IO.Path.Combine(stateDir, app));
+        CheckNoBroker(path, app);
         FolderLock? held = null;
         try
         {
@@ -71,6 +72,16 @@ internal sealed class StateFolder : IDisposable
     public string ShardPath(int shard) => ShardPath(Path, shard);
 
     public static string ShardPath(string path, int shard) => System.IO.Path.Combine(path, ShardPrefix + shard.ToString(CultureInfo.InvariantCulture));
+
+    /// <exception cref="StreamException">The application's folder would be that of an embedded broker.</exception>
+    public static void CheckNoBroker(string path, string app)
+    {
+        if (Journal.IsIn(path))
+        {
+            throw new StreamException(
+                ExitCode.State, $"The folder {path} has an embedded broker: it cannot be the state folder of application '{app}'. Give the application another id (AppId, --app-id), or another folder by StateDir (--state-dir).");
+        }
+    }
 
     /// <summary>Whether a folder is that of an application.</summary>
     public static bool IsOne(string path) => File.Exists(FormatFile(path));

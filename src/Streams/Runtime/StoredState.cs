@@ -48,6 +48,7 @@ internal sealed class StoredFolder : StoredState
     public static StoredFolder Open(string stateDir, string app)
     {
         string path = Path.GetFullPath(Path.Combine(stateDir, app));
+        StateFolder.CheckNoBroker(path, app);
         try
         {
             return OpenPath(path, stateDir);

@@ -73,8 +73,9 @@ public sealed record StreamOptions
     /// <exception cref="StreamException">An option cannot be used; the message names it and says why.</exception>
     public void Check()
     {
-        Refuse(AppId is { } app && (app.Length is 0 or > 100 || !app.All(IsNameLetter)), nameof(AppId), $"'{AppId}' is no name: up to 100 letters, digits, '.', '_' and '-'");
-        Refuse(InstanceId is { } instance && (instance.Length is 0 or > 100 || !instance.All(IsNameLetter)), nameof(InstanceId), $"'{InstanceId}' is no name: up to 100 letters, digits, '.', '_' and '-'");
+        Refuse(AppId is { } app && !IsName(app), nameof(AppId), $"'{AppId}' is no name: up to 100 letters, digits, '.', '_' and '-', and not '.' or '..'");
+        Refuse(Snapshots is not null && AppId?.Contains("..", StringComparison.Ordinal) == true, nameof(AppId), $"'{AppId}' has '..', which no snapshot may have in its name");
+        Refuse(InstanceId is { } instance && !IsName(instance), nameof(InstanceId), $"'{InstanceId}' is no name: up to 100 letters, digits, '.', '_' and '-', and not '.' or '..'");
         Refuse(string.IsNullOrWhiteSpace(StateDir), nameof(StateDir), "it is empty");
         Refuse(Workers is < 1 or > 1024, nameof(Workers), $"{Workers} is not between 1 and 1024");
         Refuse(Shards is < 1 or > 10_000, nameof(Shards), $"{Shards} is not between 1 and 10000");
@@ -90,6 +91,9 @@ public sealed record StreamOptions
         Refuse(StallTimeout < TimeSpan.FromSeconds(1), nameof(StallTimeout), $"{StallTimeout} is less than 1 s");
         Snapshots?.Check(Refuse);
     }
+
+    /// <summary>A name becomes a folder, and a part of the names of topics, a group and transactional ids: the longest of them have room for it.</summary>
+    private static bool IsName(string name) => name.Length is > 0 and <= 100 && name is not ("." or "..") && name.All(IsNameLetter);
 
     private static bool IsNameLetter(char c) => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-';
 

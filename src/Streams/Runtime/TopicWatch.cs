@@ -1,6 +1,6 @@
 namespace KStreamSharp;
 
-/// <summary>Looks at the inputs' partitions now and then: a topic that is changed under way must not be read on as if nothing had happened.</summary>
+/// <summary>Looks at the topics now and then: one that is changed, or made anew, under way must not be read or written on as if nothing had happened.</summary>
 internal sealed class TopicWatch(EngineParts parts)
 {
     private static readonly TimeSpan Every = TimeSpan.FromMinutes(1);
@@ -8,7 +8,7 @@ internal sealed class TopicWatch(EngineParts parts)
     private long _lookedAt = parts.Time.GetTimestamp();
 
     /// <summary>Looks, when it is time to.</summary>
-    /// <exception cref="StreamException">A topic has other partitions than at the start.</exception>
+    /// <exception cref="StreamException">A topic has other partitions than at the start, or was made anew.</exception>
     public void Step()
     {
         if (parts.Time.GetElapsedTime(_lookedAt) < Every)
@@ -19,7 +19,7 @@ internal sealed class TopicWatch(EngineParts parts)
         _lookedAt = parts.Time.GetTimestamp();
         try
         {
-            parts.Topics.Look(parts.Broker, parts.Flow);
+            parts.Topics.Look(parts.Broker);
         }
         catch (BrokerException error) when (error.Consequence == Consequence.Retry)
         {

@@ -102,6 +102,28 @@ public sealed class ResetCommandTests : IDisposable
         Assert.Contains($"in use by process {Environment.ProcessId}", _errors.ToString(), StringComparison.Ordinal);
     }
 
+    /// <summary>Names are checked as what they become: the folder of another application, or of all of them.</summary>
+    [Theory]
+    [InlineData("reset app --app-id . --yes", ExitCode.Usage)]
+    [InlineData("reset app --app-id .. --yes", ExitCode.Usage)]
+    [InlineData("reset app --app-id broker --yes", ExitCode.State)]
+    [InlineData("run app --until-end --app-id ..", ExitCode.Usage)]
+    [InlineData("run app --until-end --instance-id .", ExitCode.Usage)]
+    [InlineData("run app --until-end --app-id broker", ExitCode.State)]
+    [InlineData("state list app --app-id .", ExitCode.Usage)]
+    [InlineData("state list app --app-id broker", ExitCode.State)]
+    [InlineData("snapshots list app --app-id ..", ExitCode.Usage)]
+    [InlineData("describe app --app-id .", ExitCode.Usage)]
+    public async Task ANameThatWouldBeAnothersFolderIsRefusedAndNothingIsDeleted(string line, ExitCode code)
+    {
+        await Ok("run", "app", "--until-end");
+        Assert.Equal((int)code, await Run(null, line.Split(' ')));
+        Assert.True(File.Exists(Path.Combine(_folder, "broker", "journal")));
+        Assert.True(Directory.Exists(Path.Combine(_folder, "app")));
+        await Ok("run", "app", "--until-end");
+        Assert.Equal(["1", "2", "3", "4"], Results());
+    }
+
     [Fact]
     public async Task AWrongFolderIsNamedAndNotMade()
     {

@@ -132,6 +132,7 @@ public class FormatTests
             OwnerEpoch = long.MaxValue,
             TransactionalId = "app-é-0",
             Positions = new Dictionary<TopicPartition, long> { [new("b", 3)] = 0, [new("a", 0)] = long.MaxValue },
+            TopicIds = new Dictionary<string, Guid> { ["b"] = Guid.Parse("00112233-4455-6677-8899-aabbccddeeff") },
             Watermark = -1,
             Run = new RunProgress
             {
@@ -148,6 +149,7 @@ public class FormatTests
         Assert.Equal(marker.Write(), back.Write());
         Assert.Equal((marker.OwnerEpoch, marker.TransactionalId, marker.Watermark), (back.OwnerEpoch, back.TransactionalId, back.Watermark));
         Assert.Equal(marker.Positions, back.Positions);
+        Assert.Equal(marker.TopicIds, back.TopicIds);
         Assert.Equal((7, "fold", true), (back.Run.Run, back.Run.CursorStep, back.Run.Done));
         Assert.Equal([0, 255], back.Run.CursorKey);
         Assert.Equal([0, 2], back.Run.EndsSeen["s.repartition"].Order());
@@ -164,11 +166,32 @@ public class FormatTests
     }
 
     [Fact]
+    public void AMarkerOfVersionOneHasPositionsInTopicsOfUnknownIds()
+    {
+        CommitMarker back = CommitMarker.Read([1, 7, 0, 0, 0, 0, 0, 0, 0, 1, (byte)'t', 9, 0, 0, 0, 0, 0, 0, 0, 1, 2, (byte)'i', (byte)'n', 3, 5, 0, 0, 0, 0, 0, 0]);
+        Assert.Equal((7, "t", 9, false), (back.OwnerEpoch, back.TransactionalId, back.Watermark, back.Run.Done));
+        Assert.Equal(new Dictionary<TopicPartition, long> { [new("in", 3)] = 5 }, back.Positions);
+        Assert.Empty(back.TopicIds);
+    }
+
+    [Fact]
+    public void TheRecordOfAnApplicationComesBackAndOneOfANewerVersionIsRefused()
+    {
+        AppRecord record = new() { Flow = "flow", ChangelogId = Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"), Repartitions = new HashSet<string> { "b", "a" } };
+        AppRecord back = AppRecord.Read(record.Write());
+        Assert.Equal((record.Flow, record.ChangelogId), (back.Flow, back.ChangelogId));
+        Assert.Equal(["a", "b"], back.Repartitions.Order());
+        Assert.Equal(
+            "The record of the application has format 2; this version reads format 1. Run the version that wrote it, or a newer one.",
+            Assert.Throws<StreamException>(() => AppRecord.Read([2])).Message);
+    }
+
+    [Fact]
     public void AMarkerOfANewerVersionIsRefused()
     {
-        StreamException error = Assert.Throws<StreamException>(() => CommitMarker.Read([2, 0, 0]));
+        StreamException error = Assert.Throws<StreamException>(() => CommitMarker.Read([3, 0, 0]));
         Assert.Equal(ExitCode.State, error.Code);
-        Assert.Equal("A commit marker has format 2; this version reads format 1. Run the version that wrote it, or a newer one.", error.Message);
+        Assert.Equal("A commit marker has format 3; this version reads formats 1 to 2. Run the version that wrote it, or a newer one.", error.Message);
     }
 
     private static byte[] Sealed(long timestamp, long notifyAt, bool isNull, byte[] payload)

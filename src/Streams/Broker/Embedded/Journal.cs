@@ -16,6 +16,8 @@ namespace KStreamSharp;
 /// </remarks>
 internal sealed class Journal : IDisposable
 {
+    private const string FileName = "journal";
+
     private const int Version = 1;
     private const int HeadLength = 12;
     private const int SearchLength = 64 << 20;
@@ -46,7 +48,7 @@ internal sealed class Journal : IDisposable
     /// <exception cref="StreamException">The folder is in use or cannot be written, or the journal is damaged, foreign or newer.</exception>
     public static Journal Open(string folder, Action<BinaryReader> replay)
     {
-        string path = Path.Combine(Path.GetFullPath(folder), "journal");
+        string path = Path.Combine(Path.GetFullPath(folder), FileName);
         FolderLock? held = null;
         FileStream? file = null;
         try
@@ -74,6 +76,9 @@ internal sealed class Journal : IDisposable
             throw;
         }
     }
+
+    /// <summary>Whether a folder has a journal.</summary>
+    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, FileName));
 
     /// <summary>Appends the frame that was written to <see cref="Frame"/>.</summary>
     public void Append() => Attempt(static journal => journal.AppendTo(journal._file));

@@ -64,6 +64,8 @@ public sealed class KafkaBroker : Broker, IDisposable
     internal override TopicDescription? DescribeTopic(string topic) =>
         Find(topic) is { } found && Configs(topic) is { } configs ? Description(found, configs) : null;
 
+    internal override Guid? TopicId(string topic) => Find(topic) is { } found ? IdOf(found) : null;
+
     internal override TopicDescription? ExpectTopic(string topic)
     {
         TopicDescription? found = DescribeTopic(topic);
@@ -86,10 +88,18 @@ public sealed class KafkaBroker : Broker, IDisposable
         // A broker whose default is to keep everything may change its mind: only what the topic says of itself counts.
         bool keeps = policy == "delete" && configs["retention.ms"] is { Value: "-1", Source: ConfigSource.DynamicTopicConfig } && configs["retention.bytes"].Value == "-1";
         TopicCleanup cleanup = policy == "compact" ? TopicCleanup.Compact : keeps ? TopicCleanup.Keep : TopicCleanup.Delete;
+        return new(found.Name, IdOf(found), found.Partitions.Count, cleanup)
+        {
+            IsStampedByBroker = configs.TryGetValue("message.timestamp.type", out ConfigEntryResult? stamps) && stamps.Value == "LogAppendTime",
+        };
+    }
+
+    private static Guid IdOf(Confluent.Kafka.Admin.TopicDescription found)
+    {
         Span<byte> id = stackalloc byte[16];
         System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(id, found.TopicId.MostSignificantBits);
         System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(id[8..], found.TopicId.LeastSignificantBits);
-        return new(found.Name, new Guid(id, bigEndian: true), found.Partitions.Count, cleanup);
+        return new Guid(id, bigEndian: true);
     }
 
     internal override TopicDescription CreateTopic(TopicSpec topic)
@@ -245,7 +255,15 @@ public sealed class KafkaBroker : Broker, IDisposable
         return new(consequence, $"{what}: {Describe(error.Error)}.{(consequence == Consequence.Stop ? Advice(error.Error.Code) : "")}", error);
     }
 
-    private static Dictionary<string, string> ConfigsFor(TopicCleanup cleanup) => cleanup switch
+    /// <summary>Nothing that the engine depends on is left to the broker's defaults.</summary>
+    private static Dictionary<string, string> ConfigsFor(TopicCleanup cleanup) => new(CleanupConfigs(cleanup))
+    {
+        ["message.timestamp.type"] = "CreateTime",
+        ["message.timestamp.before.max.ms"] = NoBound,
+        ["message.timestamp.after.max.ms"] = NoBound,
+    };
+
+    private static Dictionary<string, string> CleanupConfigs(TopicCleanup cleanup) => cleanup switch
     {
         TopicCleanup.Compact => new()
         {
@@ -258,6 +276,8 @@ public sealed class KafkaBroker : Broker, IDisposable
         _ => new() { ["cleanup.policy"] = "delete" },
     };
 
+    private static readonly string NoBound = long.MaxValue.ToString(CultureInfo.InvariantCulture);
+
     private static string Milliseconds(TimeSpan time) => ((long)time.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
 
     private static string Advice(ErrorCode code) => code switch
@@ -266,6 +286,7 @@ public sealed class KafkaBroker : Broker, IDisposable
         ErrorCode.GroupAuthorizationFailed => " Let the user read and describe the application's group; a reset deletes it.",
         ErrorCode.TransactionalIdAuthorizationFailed => " Let the user write and describe transactional ids that begin with the application's id.",
         ErrorCode.MsgSizeTooLarge => " Make it smaller, or raise message.max.bytes (KafkaOptions.Settings) and the topic's max.message.bytes.",
+        ErrorCode.InvalidTimestamp => " The topic's settings message.timestamp.before.max.ms and message.timestamp.after.max.ms say how far from the broker's time a record's timestamp may be: raise them (9223372036854775807 for no bound), or mend the timestamps in the input.",
         ErrorCode.InvalidTransactionTimeout => " The broker's transaction.max.timeout.ms is lower than StreamOptions.TransactionTimeout.",
         ErrorCode.InvalidSessionTimeout => " StreamOptions.SessionTimeout lies outside of the broker's group.min.session.timeout.ms and group.max.session.timeout.ms.",
         _ => "",
