@@ -52,6 +52,9 @@ internal sealed class EngineParts
 
     public int ShardCount => Topics.ShardCount;
 
+    /// <summary>The ids of the steps that keep state.</summary>
+    public IEnumerable<string> StepsWithState => Flow.Steps.Where(step => step.State is not null).Select(step => step.Id);
+
     public long NowMilliseconds => Time.GetUtcNow().ToUnixTimeMilliseconds();
 }
 
