@@ -445,6 +445,7 @@ internal sealed class Cluster : IDisposable
                     instance.StepMembership();
                     break;
                 case 1:
+                    instance.TopicWatch.Step();
                     instance.Restorers[0].Step();
                     break;
                 default:

@@ -119,6 +119,12 @@ internal enum SimulationEventKind
     /// <summary>The group's positions in a topic expire.</summary>
     ExpirePositions,
 
+    /// <summary>
+    /// An input, a repartition topic or the changelog is deleted and made anew. All must refuse to go on, also when they start
+    /// again; then the run is over.
+    /// </summary>
+    TopicMadeAnew,
+
     /// <summary>A finite run begins in the midst of it all.</summary>
     End,
 
@@ -208,6 +214,11 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
             }
 
             events.Add(Any(SimulationEventKind.Finish));
+        }
+
+        if (random.Next(12) == 0)
+        {
+            events.Insert((events.Count / 3) + random.Next(events.Count / 2), Any(SimulationEventKind.TopicMadeAnew));
         }
 
         return events;

@@ -6,6 +6,8 @@ namespace KStreamSharp.Testing;
 internal sealed partial class SimulationRun : IDisposable
 {
     private const int InstancesMax = 4;
+    private const int RefusalRounds = 200;
+    private const int RefusalRoundMilliseconds = 800;
     private const long OutOfRangeOffset = 999_999_999;
     private const string Refuses = "the simulation refuses this call";
     private const string PurgeRefused = "the simulation lets nobody delete records";
@@ -53,6 +55,7 @@ internal sealed partial class SimulationRun : IDisposable
     private bool _settling;
     private bool _fencing;
     private bool _over;
+    private bool _madeAnew;
     private TimeSpan _ahead = TimeSpan.FromMinutes(30);
     private int _workers = 2;
 
@@ -160,6 +163,11 @@ internal sealed partial class SimulationRun : IDisposable
     /// <summary>Everything comes to its end, and is looked at.</summary>
     private void End()
     {
+        if (_madeAnew)
+        {
+            return;
+        }
+
         Finish();
         if (_over)
         {
@@ -177,7 +185,10 @@ internal sealed partial class SimulationRun : IDisposable
         _trace?.Invoke(string.Create(CultureInfo.InvariantCulture, $"{_next,4} {next}"));
         _next++;
         Happen(next);
-        _audit.Look();
+        if (!_madeAnew)
+        {
+            _audit.Look();
+        }
     }
 
     private void Happen(in SimulationEvent e)
@@ -353,6 +364,9 @@ internal sealed partial class SimulationRun : IDisposable
                 }
 
                 break;
+            case SimulationEventKind.TopicMadeAnew when !members.Exists(other => other.IsBusy):
+                MakeTopicAnew(e);
+                break;
             case SimulationEventKind.End:
                 _cluster.End();
                 break;
@@ -368,6 +382,68 @@ internal sealed partial class SimulationRun : IDisposable
 
     /// <summary>A slice of one to three, so that its edge is met again and again; or the engine's own.</summary>
     private static int Size(Random random, int large) => random.Next(3) < 2 ? 1 + random.Next(3) : large;
+
+    /// <summary>What is gone is gone: the right answer is that all refuse, and refuse again after a restart.</summary>
+    private void MakeTopicAnew(in SimulationEvent e)
+    {
+        string app = _simulation.Flow.Id;
+        string[] kinds = [.. _sources.Order(StringComparer.Ordinal), InternalTopics.Changelog(app)];
+        string topic = kinds[e.B % kinds.Length];
+        TopicDescription old = _cluster.Broker.DescribeTopic(topic)!;
+        bool isChangelog = topic == InternalTopics.Changelog(app);
+        if (!HasBeenUsed(topic, old.Partitions, isChangelog))
+        {
+            // Nobody knows anything of it yet.
+            return;
+        }
+
+        Count(e.Kind, isChangelog ? "the changelog" : old.Cleanup == TopicCleanup.Keep ? "a repartition topic" : "an input");
+        _madeAnew = _over = true;
+        _settling = true;
+        _store?.Settle();
+        _armed.Clear();
+        _failing.Clear();
+        _cluster.Broker.ReleaseOffsets();
+        _held.ForEach(_cluster.Broker.ReleaseMarkers);
+        _held.Clear();
+        _cluster.Members.ForEach(member => member.IsAsleep = member.IsDeaf = false);
+        _cluster.Broker.DeleteTopic(topic);
+        _cluster.Broker.CreateTopic(new TopicSpec(topic, old.Partitions, old.Cleanup));
+        _cluster.MayEndBy = (_, error) => error.Message.Contains(topic, StringComparison.Ordinal) || IsInjected(error);
+        _cluster.HasEndedBy = (_, error) => Count($"Ended: {error.Code}, a topic was made anew");
+        _cluster.Wiped = (member, shard, reason) => throw new SimulationBreach($"shard {shard}: {member.Name} wipes its folder after '{topic}' was made anew: {reason}");
+        UntilAllRefuse(topic, "goes on");
+        _cluster.GoOn();
+        foreach (Cluster.Member member in _cluster.Members)
+        {
+            member.Stop();
+            member.Open();
+        }
+
+        UntilAllRefuse(topic, "starts again");
+    }
+
+    private bool HasBeenUsed(string topic, int partitions, bool isChangelog)
+    {
+        TopicPartition[] all = [.. Enumerable.Range(0, partitions).Select(partition => new TopicPartition(topic, partition))];
+        _cluster.Broker.TryGetCommittedOffsets(_simulation.Flow.Id, all, out long?[] offsets);
+        return isChangelog ? all.Any(partition => _cluster.Broker.EndOffset(partition, committedOnly: true) > 0) : offsets.Any(offset => offset > 0);
+    }
+
+    private void UntilAllRefuse(string topic, string what)
+    {
+        for (int round = 0; round < RefusalRounds && _cluster.Members.Exists(IsAtWork); round++)
+        {
+            _cluster.Round(RefusalRoundMilliseconds);
+        }
+
+        if (_cluster.Members.Find(IsAtWork) is { } member)
+        {
+            throw new SimulationBreach($"'{topic}' was made anew, but {member.Name} {what} as if nothing had happened");
+        }
+
+        static bool IsAtWork(Cluster.Member member) => member is { IsUp: true, IsDone: false };
+    }
 
     private void Add() => _cluster.Add($"{(char)('a' + _cluster.Members.Count)}");
 
