@@ -411,7 +411,13 @@ internal sealed partial class SimulationRun : IDisposable
         _cluster.Broker.CreateTopic(new TopicSpec(topic, old.Partitions, old.Cleanup));
         _cluster.MayEndBy = (_, error) => error.Message.Contains(topic, StringComparison.Ordinal) || IsInjected(error);
         _cluster.HasEndedBy = (_, error) => Count($"Ended: {error.Code}, a topic was made anew");
-        _cluster.Wiped = (member, shard, reason) => throw new SimulationBreach($"shard {shard}: {member.Name} wipes its folder after '{topic}' was made anew: {reason}");
+        _cluster.Wiped = (member, shard, reason) =>
+        {
+            if (!member.Damaged.Contains(shard))
+            {
+                throw new SimulationBreach($"shard {shard}: {member.Name} wipes its folder after '{topic}' was made anew: {reason}");
+            }
+        };
         UntilAllRefuse(topic, "goes on");
         _cluster.GoOn();
         foreach (Cluster.Member member in _cluster.Members)
