@@ -5,7 +5,7 @@ using KStreamSharp;
 using KStreamSharp.Testing;
 using KStreamSharp.Tests.Simulations;
 
-const string Usage = "usage: [--seeds N] [--from N] [--seed N] [--shrink N] [--guarantee exactly-once|at-least-once] [--wrong a|b|c|d|e|f|g|h]";
+const string Usage = "usage: [--seeds N] [--from N] [--seed N] [--shrink N] [--guarantee exactly-once|at-least-once] [--wrong LETTER]";
 
 int seeds = 1000;
 int from = 0;

@@ -13,6 +13,8 @@ internal static class WrongEngines
         ["f"] = new(new Wrong { Takeover = (parts, shard, number) => new EndsForgotten(parts, shard, number) }),
         ["g"] = new(new Wrong { Series = (parts, shard, ownerEpoch) => new BlindCollector(parts, shard, ownerEpoch) }),
         ["h"] = new(EngineSteps.Default) { ForgetsPauses = true },
+        ["i"] = new(new TurnsLeftOpen()),
+        ["j"] = new(new PurgesOrEnds()),
     };
 
     private sealed class Wrong : EngineSteps
@@ -31,6 +33,24 @@ internal static class WrongEngines
 
         public override Takeover NewTakeover(EngineParts parts, int shard, long number) =>
             Takeover?.Invoke(parts, shard, number) ?? base.NewTakeover(parts, shard, number);
+    }
+
+    /// <summary>What a slice of the end of the input emitted waits in batches, over the commit.</summary>
+    private sealed class TurnsLeftOpen : EngineSteps
+    {
+        public override bool EndsTurns => false;
+    }
+
+    /// <summary>Ends the instance when purged records cannot be deleted.</summary>
+    private sealed class PurgesOrEnds : EngineSteps
+    {
+        public override void PurgeFailed(BrokerException error)
+        {
+            if (error.Consequence == Consequence.Stop)
+            {
+                throw new StreamException(ExitCode.Broker, error.Message, error);
+            }
+        }
     }
 
     /// <summary>Commit, step 3, without a look at the ownership numbers.</summary>

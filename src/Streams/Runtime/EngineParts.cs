@@ -67,6 +67,14 @@ internal class EngineSteps
 
     public virtual Takeover NewTakeover(EngineParts parts, int shard, long number) => new(parts, shard, number);
 
+    /// <summary>Whether what a slice of the end of the input emitted is handled before a commit may come.</summary>
+    public virtual bool EndsTurns => true;
+
+    /// <summary>Purged records could not be deleted: that is housekeeping, and ends nothing.</summary>
+    public virtual void PurgeFailed(BrokerException error)
+    {
+    }
+
     public virtual SnapshotSeries NewSnapshotSeries(EngineParts parts, int shard, long ownerEpoch) => new(parts, shard, ownerEpoch);
 }
 
