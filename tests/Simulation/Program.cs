@@ -5,13 +5,14 @@ using KStreamSharp;
 using KStreamSharp.Testing;
 using KStreamSharp.Tests.Simulations;
 
-const string Usage = "usage: [--seeds N] [--from N] [--seed N] [--guarantee exactly-once|at-least-once] [--wrong a|b|c|d|e|f|g]";
+const string Usage = "usage: [--seeds N] [--from N] [--seed N] [--shrink N] [--guarantee exactly-once|at-least-once] [--wrong LETTER]";
 
 int seeds = 1000;
 int from = 0;
+int shrinkRuns = 200;
 int? single = null;
 Guarantee? only = null;
-EngineSteps? wrong = null;
+WrongEngine? wrong = null;
 for (int i = 0; i < args.Length; i += 2)
 {
     string value = i + 1 < args.Length ? args[i + 1] : "";
@@ -24,14 +25,17 @@ for (int i = 0; i < args.Length; i += 2)
         case "--from" when isNumber:
             from = number;
             break;
+        case "--shrink" when isNumber:
+            shrinkRuns = number;
+            break;
         case "--seed" when isNumber:
             single = number;
             break;
         case "--guarantee" when value is "exactly-once" or "at-least-once":
             only = value == "exactly-once" ? Guarantee.ExactlyOnce : Guarantee.AtLeastOnce;
             break;
-        case "--wrong" when WrongEngines.All.TryGetValue(value, out EngineSteps? steps):
-            wrong = steps;
+        case "--wrong" when WrongEngines.All.TryGetValue(value, out WrongEngine? engine):
+            wrong = engine;
             break;
         default:
             Console.Error.WriteLine($"'{args[i]} {value}' is not understood; {Usage}");
@@ -41,6 +45,7 @@ for (int i = 0; i < args.Length; i += 2)
 
 Stopwatch watch = Stopwatch.StartNew();
 SortedDictionary<string, int> faults = new(StringComparer.Ordinal);
+SortedDictionary<string, int> operators = new(StringComparer.Ordinal);
 int schedules = 0;
 int breaches = 0;
 using CancellationTokenSource found = new();
@@ -60,7 +65,13 @@ catch (OperationCanceledException)
     return 1;
 }
 
-Console.WriteLine($"{schedules} schedules in {watch.Elapsed.TotalSeconds:0} s, {breaches} breaches; faults by kind and step:");
+Console.WriteLine($"{schedules} schedules in {watch.Elapsed.TotalSeconds:0} s, {breaches} breaches; schedules by operator:");
+foreach ((string name, int count) in operators)
+{
+    Console.WriteLine($"{count,9}  {name}");
+}
+
+Console.WriteLine("faults by kind and step:");
 foreach ((string fault, int count) in faults)
 {
     Console.WriteLine($"{count,9}  {fault}");
@@ -70,10 +81,22 @@ return breaches == 0 ? 0 : 1;
 
 void Play(Guarantee guarantee, int seed)
 {
-    SimulationReport report = RandomSimulation.Of(seed, guarantee, wrong, shrinkRuns: 0).Run(seed, single is null ? null : Console.WriteLine);
+    Simulation simulation = RandomSimulation.Of(seed, guarantee, wrong, shrinkRuns: 0);
+    SimulationReport report = simulation.Run(seed, single is null ? null : Console.WriteLine);
+    if (wrong is not null && report.Breach is not null && RandomSimulation.Of(seed, guarantee, shrinkRuns: 0).Run(seed).Breach is not null)
+    {
+        // It is no worse than the right one here.
+        return;
+    }
+
     lock (faults)
     {
         schedules++;
+        foreach (string name in simulation.Flow.Steps.Select(step => step.Operator).Distinct())
+        {
+            operators[name] = operators.GetValueOrDefault(name) + 1;
+        }
+
         foreach ((string fault, int count) in report.Faults)
         {
             faults[fault] = faults.GetValueOrDefault(fault) + count;
@@ -94,7 +117,12 @@ void Play(Guarantee guarantee, int seed)
         }
     }
 
-    report = RandomSimulation.Of(seed, guarantee, wrong).Run(seed);
+    if (shrinkRuns == 0)
+    {
+        return;
+    }
+
+    report = RandomSimulation.Of(seed, guarantee, wrong, shrinkRuns).Run(seed);
     lock (faults)
     {
         Console.WriteLine($"seed {seed}, {guarantee}: the shortest list of events found that fails ({report.Events.Count}), with: {report.Breach}");

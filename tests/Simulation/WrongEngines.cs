@@ -3,15 +3,18 @@ namespace KStreamSharp.Tests.Simulations;
 /// <summary>Engines with one step done wrongly. The simulator is worth what it finds in these.</summary>
 internal static class WrongEngines
 {
-    public static IReadOnlyDictionary<string, EngineSteps> All { get; } = new SortedDictionary<string, EngineSteps>
+    public static IReadOnlyDictionary<string, WrongEngine> All { get; } = new SortedDictionary<string, WrongEngine>
     {
-        ["a"] = new Wrong { Commit = (parts, membership, transaction) => new NoOwnershipCheck(parts, membership, transaction) },
-        ["b"] = new Wrong { Takeover = (parts, shard, number) => new StableEnd(parts, shard, number) },
-        ["c"] = new Wrong { Commit = (parts, membership, transaction) => new AppliedFirst(parts, membership, transaction) },
-        ["d"] = new Wrong { Commit = (parts, membership, transaction) => new MovedPositionsOnly(parts, membership, transaction) },
-        ["e"] = new Wrong { Takeover = (parts, shard, number) => new TombstonesForgotten(parts, shard, number) },
-        ["f"] = new Wrong { Takeover = (parts, shard, number) => new EndsForgotten(parts, shard, number) },
-        ["g"] = new Wrong { Series = (parts, shard, ownerEpoch) => new BlindCollector(parts, shard, ownerEpoch) },
+        ["a"] = new(new Wrong { Commit = (parts, membership, transaction) => new NoOwnershipCheck(parts, membership, transaction) }),
+        ["b"] = new(new Wrong { Takeover = (parts, shard, number) => new StableEnd(parts, shard, number) }),
+        ["c"] = new(new Wrong { Commit = (parts, membership, transaction) => new AppliedFirst(parts, membership, transaction) }),
+        ["d"] = new(new Wrong { Commit = (parts, membership, transaction) => new MovedPositionsOnly(parts, membership, transaction) }),
+        ["e"] = new(new Wrong { Takeover = (parts, shard, number) => new TombstonesForgotten(parts, shard, number) }),
+        ["f"] = new(new Wrong { Takeover = (parts, shard, number) => new EndsForgotten(parts, shard, number) }),
+        ["g"] = new(new Wrong { Series = (parts, shard, ownerEpoch) => new BlindCollector(parts, shard, ownerEpoch) }),
+        ["h"] = new(EngineSteps.Default) { ForgetsPauses = true },
+        ["i"] = new(new TurnsLeftOpen()),
+        ["j"] = new(new PurgesOrEnds()),
     };
 
     private sealed class Wrong : EngineSteps
@@ -30,6 +33,24 @@ internal static class WrongEngines
 
         public override Takeover NewTakeover(EngineParts parts, int shard, long number) =>
             Takeover?.Invoke(parts, shard, number) ?? base.NewTakeover(parts, shard, number);
+    }
+
+    /// <summary>What a slice of the end of the input emitted waits in batches, over the commit.</summary>
+    private sealed class TurnsLeftOpen : EngineSteps
+    {
+        public override bool EndsTurns => false;
+    }
+
+    /// <summary>Ends the instance when purged records cannot be deleted.</summary>
+    private sealed class PurgesOrEnds : EngineSteps
+    {
+        public override void PurgeFailed(BrokerException error)
+        {
+            if (error.Consequence == Consequence.Stop)
+            {
+                throw new StreamException(ExitCode.Broker, error.Message, error);
+            }
+        }
     }
 
     /// <summary>Commit, step 3, without a look at the ownership numbers.</summary>
@@ -104,4 +125,12 @@ internal static class WrongEngines
         protected override IEnumerable<string> Garbage(IReadOnlyList<SnapshotObject> objects, IReadOnlyList<SnapshotEntry> kept, IReadOnlyList<SnapshotManifest> manifests) =>
             objects.Select(stored => stored.Name).Where(name => Place.EpochOf(name, ChangelogId) < OwnerEpoch && !kept.Select(Place.Manifest).Contains(name));
     }
+}
+
+/// <summary>An engine with a fault.</summary>
+/// <param name="Steps">What its commits, takeovers and snapshots are made of.</param>
+internal sealed record WrongEngine(EngineSteps Steps)
+{
+    /// <summary>Its readers forget what they have paused, as Kafka's client does.</summary>
+    public bool ForgetsPauses { get; init; }
 }

@@ -293,7 +293,7 @@ internal class Takeover
             case RestoreKind.Everything when _store is null || local is not null || _store.ReadIdentity() is not null:
                 CloseStore();
                 Wipe(folder, plan.Reason, _hadLocal);
-                _store = ShardStore.Open(folder, _parts.Limits);
+                _store = ShardStore.Open(folder, _parts.Limits, _parts.StepsWithState);
                 _marker = null;
                 break;
 
@@ -326,7 +326,7 @@ internal class Takeover
 
         try
         {
-            _store = ShardStore.Open(folder, _parts.Limits);
+            _store = ShardStore.Open(folder, _parts.Limits, _parts.StepsWithState);
             string? identity = _store.ReadIdentity();
             if (identity is not null && _parts.Folder.WhyForeign(identity, _shard) is { } foreign)
             {
@@ -408,7 +408,7 @@ internal class Takeover
         Interlocked.Increment(ref _parts.Counters.SnapshotsRestored);
         Interlocked.Add(ref _parts.Counters.SnapshotBytesRestored, download.BytesDone - download.BytesReused);
         Log.Downloaded(_parts.Logger, _shard, entry.Id, download.BytesDone, download.BytesReused, _parts.Time.GetElapsedTime(_startedAt).TotalSeconds);
-        _store = ShardStore.Open(folder, _parts.Limits);
+        _store = ShardStore.Open(folder, _parts.Limits, _parts.StepsWithState);
         _marker = _store.ReadMarker()!.Marker;
         _replay ??= new ChangelogReplay(_parts, _changelog, entry.Position);
         _phase = Phase.Replay;

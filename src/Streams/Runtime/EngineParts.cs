@@ -52,6 +52,9 @@ internal sealed class EngineParts
 
     public int ShardCount => Topics.ShardCount;
 
+    /// <summary>The ids of the steps that keep state.</summary>
+    public IEnumerable<string> StepsWithState => Flow.Steps.Where(step => step.State is not null).Select(step => step.Id);
+
     public long NowMilliseconds => Time.GetUtcNow().ToUnixTimeMilliseconds();
 }
 
@@ -63,6 +66,14 @@ internal class EngineSteps
     public virtual Commit NewCommit(EngineParts parts, Membership membership, Transaction transaction) => new(parts, membership, transaction);
 
     public virtual Takeover NewTakeover(EngineParts parts, int shard, long number) => new(parts, shard, number);
+
+    /// <summary>Whether what a slice of the end of the input emitted is handled before a commit may come.</summary>
+    public virtual bool EndsTurns => true;
+
+    /// <summary>Purged records could not be deleted: that is housekeeping, and ends nothing.</summary>
+    public virtual void PurgeFailed(BrokerException error)
+    {
+    }
 
     public virtual SnapshotSeries NewSnapshotSeries(EngineParts parts, int shard, long ownerEpoch) => new(parts, shard, ownerEpoch);
 }

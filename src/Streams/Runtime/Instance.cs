@@ -96,7 +96,7 @@ internal sealed class Instance : IDisposable
         {
             AppTopics topics = AppTopics.Prepare(broker, flow, app, options.Shards, time.GetUtcNow().ToUnixTimeMilliseconds());
             int caches = Math.Max(1, flow.Steps.Count(step => step.State is not null) * topics.ShardCount);
-            limits = new StateLimits(options.CacheBytesMax / caches, options.BlockCacheBytesMax, options.WriteBufferBytesMax, options.EvictAlways);
+            limits = new StateLimits(options.CacheBytesMax / caches, options.BlockCacheBytesMax, options.WriteBufferBytesMax, options.EvictAlways, options.StoresLog) { Faults = options.StoreFaults };
             FiniteRun run = new();
             if (options.UntilEnd)
             {

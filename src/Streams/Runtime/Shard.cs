@@ -337,7 +337,7 @@ internal sealed class Shard : IDisposable
             }
         }
 
-        if (moved)
+        if (moved && _parts.Steps.EndsTurns)
         {
             // What a slice emitted may wait in a batch further down, in a step that has not ended: the commit may come next.
             EndTurn();
@@ -357,7 +357,7 @@ internal sealed class Shard : IDisposable
     {
         foreach (Node node in Flow.Nodes)
         {
-            if (node.IsInTurn)
+            if (node.IsInTurn && _parts.Steps.EndsTurns)
             {
                 throw new InvalidOperationException($"Step '{node.Step.Id}' of shard {Id} is in the midst of a turn: a commit now would lose what it holds. This is a defect of the engine; please report it.");
             }

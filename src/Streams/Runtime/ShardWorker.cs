@@ -754,6 +754,7 @@ internal sealed class ShardWorker : IDisposable
                 }
                 catch (BrokerException error)
                 {
+                    _parts.Steps.PurgeFailed(error);
                     _purgeFailedAt = _parts.Time.GetTimestamp();
                     Log.NotPurged(_parts.Logger, source.Partition, source.Committed, PurgeAgainAfter.TotalMinutes, error.Message);
                     return;

@@ -66,6 +66,12 @@ public sealed record StreamOptions
     /// <summary>The bytes of a changelog offset where none have been measured, to compare a replay with a download.</summary>
     internal long BytesPerOffsetGuess { get; init; } = 100;
 
+    /// <summary>Whether RocksDB keeps a log in the folder of each shard.</summary>
+    internal bool StoresLog { get; init; } = true;
+
+    /// <summary>For tests: called with a shard's folder before something is written to it; what it throws is the answer.</summary>
+    internal Action<string>? StoreFaults { get; init; }
+
     /// <summary>How much a worker does before it looks up.</summary>
     internal TurnSlices Slices { get; init; } = new();
 

@@ -27,6 +27,7 @@ internal sealed class ShardStore : IDisposable
     private static readonly byte[] IdentityKey = "identity"u8.ToArray();
     private static readonly WriteOptions WithoutLog = new WriteOptions().DisableWal(1);
 
+    private readonly Action<string>? _faults;
     private readonly RocksDb _db;
     private readonly ColumnFamilyOptions _familyOptions;
     private readonly ColumnFamilyHandle _meta;
@@ -36,9 +37,10 @@ internal sealed class ShardStore : IDisposable
     private bool _closed;
     private bool _isDamaged;
 
-    private ShardStore(string folder, RocksDb db, DbOptions options, ColumnFamilyOptions familyOptions, IEnumerable<string> families)
+    private ShardStore(string folder, StateLimits limits, RocksDb db, DbOptions options, ColumnFamilyOptions familyOptions, IEnumerable<string> families)
     {
         Folder = folder;
+        _faults = limits.Faults;
         _db = db;
         _options = options;
         _familyOptions = familyOptions;
@@ -59,11 +61,14 @@ internal sealed class ShardStore : IDisposable
     public static bool Exists(string folder) => Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any();
 
     /// <summary>Opens the folder, or makes it.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="limits">The bounds of the instance.</param>
+    /// <param name="steps">The steps that will keep state in it: their column families are made at once, which costs RocksDB far less than one by one.</param>
     /// <exception cref="StreamException">RocksDB cannot open it.</exception>
     /// <exception cref="ShardDamagedException">A file of it is missing or damaged.</exception>
-    public static ShardStore Open(string folder, StateLimits limits) => Open(folder, limits, readsAll: false);
+    public static ShardStore Open(string folder, StateLimits limits, params IEnumerable<string> steps) => Open(folder, limits, readsAll: false, steps);
 
-    private static ShardStore Open(string folder, StateLimits limits, bool readsAll)
+    private static ShardStore Open(string folder, StateLimits limits, bool readsAll, IEnumerable<string> steps)
     {
         Directory.CreateDirectory(folder);
         if (ShardDamage.ReadMark(folder) is { } damage)
@@ -86,6 +91,10 @@ internal sealed class ShardStore : IDisposable
         native.rocksdb_options_set_manifest_preallocation_size(options.Handle, 64 << 10);
         native.rocksdb_options_set_avoid_flush_during_shutdown(options.Handle, 1);
         native.rocksdb_options_set_write_buffer_manager(options.Handle, limits.WriteBufferManager);
+        if (limits.InfoLog != IntPtr.Zero)
+        {
+            native.rocksdb_options_set_info_log(options.Handle, limits.InfoLog);
+        }
 
         // Tables know each other again: what the cache has of another copy would be taken for what is in this one.
         BlockBasedTableOptions table = new BlockBasedTableOptions()
@@ -100,13 +109,13 @@ internal sealed class ShardStore : IDisposable
         {
             string[] existing = RocksDb.TryListColumnFamilies(options, folder, out string[] listed) ? listed : [];
             ColumnFamilies families = new(familyOptions);
-            string[] names = [.. existing.Append(Meta).Append(Timers).Distinct().Where(name => name != ColumnFamilies.DefaultName)];
+            string[] names = [.. existing.Append(Meta).Append(Timers).Concat(steps.Select(step => StepPrefix + step)).Distinct().Where(name => name != ColumnFamilies.DefaultName)];
             foreach (string name in names)
             {
                 families.Add(name, familyOptions);
             }
 
-            return new ShardStore(folder, RocksDb.Open(options, folder, families), options, familyOptions, names);
+            return new ShardStore(folder, limits, RocksDb.Open(options, folder, families), options, familyOptions, names);
         }
         catch (RocksDbException error) when (ShardDamage.IsDamage(error))
         {
@@ -125,7 +134,7 @@ internal sealed class ShardStore : IDisposable
     /// <exception cref="ShardDamagedException">A file is missing or damaged.</exception>
     public static StoredMarker CheckSnapshot(string folder, string identity, long position, StateLimits limits)
     {
-        ShardStore store = Open(folder, limits, readsAll: true);
+        ShardStore store = Open(folder, limits, readsAll: true, steps: []);
         try
         {
             string? found = store.ReadIdentity();
@@ -222,6 +231,7 @@ internal sealed class ShardStore : IDisposable
     /// <exception cref="StreamException">The disk is full or fails.</exception>
     public void Write(StoreBatch batch)
     {
+        _faults?.Invoke(Folder);
         try
         {
             _db.Write(batch.Native, WithoutLog);

@@ -12,9 +12,10 @@ internal sealed class Cluster : IDisposable
     private static readonly DateTimeOffset Start = new(2024, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("kstream-cluster-").FullName;
+    private readonly Dictionary<string, (int[] Damaged, Dictionary<int, long> ExactFrom)> _copies = [];
     private int _folders;
 
-    public Cluster(Dataflow flow, int shards, Guarantee guarantee = Guarantee.ExactlyOnce)
+    public Cluster(Dataflow flow, int shards, Guarantee guarantee = Guarantee.ExactlyOnce, Func<string, int, int>? partitions = null)
     {
         flow.Seal();
         Flow = flow;
@@ -24,7 +25,7 @@ internal sealed class Cluster : IDisposable
         Broker = EmbeddedBroker.InMemory(new EmbeddedBrokerOptions { RetentionBytes = long.MaxValue }, Clock);
         foreach (Step step in flow.Steps.Where(step => step.Topic is not null))
         {
-            Broker.CreateTopic(step.Topic!, shards);
+            Broker.CreateTopic(step.Topic!, partitions?.Invoke(step.Topic!, shards) ?? shards);
         }
     }
 
@@ -62,6 +63,9 @@ internal sealed class Cluster : IDisposable
     /// <summary>Told what the group does to an instance.</summary>
     public Action<Member, string> Seen { get; set; } = (_, _) => { };
 
+    /// <summary>Called before a call of an instance's admin or of a reader of its, with the call and the partition or topic: what it throws is the call's answer.</summary>
+    public Action<Member, string, TopicPartition> CallFaults { get; set; } = (_, _, _) => { };
+
     /// <summary>Told where an instance begins to read a partition.</summary>
     public Action<Member, TopicPartition, long> BeginsToRead { get; set; } = (_, _, _) => { };
 
@@ -70,6 +74,9 @@ internal sealed class Cluster : IDisposable
 
     /// <summary>Told when an instance has opened the folder of a shard to restore it.</summary>
     public Action<Member, int> Planned { get; set; } = (_, _) => { };
+
+    /// <summary>Told when an instance has restored a shard, up to an end of the changelog.</summary>
+    public Action<Member, int, long> Restored { get; set; } = (_, _, _) => { };
 
     /// <summary>Whether the folder of any shard of any member has been damaged.</summary>
     public bool HasDamagedFolders { get; private set; }
@@ -181,9 +188,20 @@ internal sealed class Cluster : IDisposable
         public void Open()
         {
             _news.Clear();
+            try
+            {
+                OpenInstance();
+            }
+            catch (StreamException error) when (cluster.MayEndBy(this, error))
+            {
+                cluster.HasEndedBy(this, error);
+            }
+        }
+
+        private void OpenInstance() =>
             Instance = Instance.Open(
                 cluster.Flow,
-                new MemberBroker(cluster.Broker, Tell, what => cluster.Seen(this, what), (partition, offset) => cluster.BeginsToRead(this, partition, offset)),
+                new MemberBroker(cluster.Broker, Tell, what => cluster.Seen(this, what), (partition, offset) => cluster.BeginsToRead(this, partition, offset), (call, partition) => cluster.CallFaults(this, call, partition)),
                 cluster.Adjust(new StreamOptions
                 {
                     InstanceId = name,
@@ -198,7 +216,7 @@ internal sealed class Cluster : IDisposable
                     RecordsPerTurnMax = cluster.RecordsPerTurnMax,
                 }),
                 cluster.Logging
-                    ?? new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, shard => cluster.Planned(this, shard), (shard, reason) => cluster.Wiped(this, shard, reason)),
+                    ?? new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, shard => cluster.Planned(this, shard), (shard, end) => cluster.Restored(this, shard, end), (shard, reason) => cluster.Wiped(this, shard, reason)),
                 cluster.Clock,
                 step =>
                 {
@@ -208,7 +226,6 @@ internal sealed class Cluster : IDisposable
                     }
                 },
                 steps: cluster.Steps);
-        }
 
         /// <summary>A turn of each part; stopping at a step is a crash.</summary>
         public void Turn()
@@ -261,6 +278,11 @@ internal sealed class Cluster : IDisposable
             catch (StreamException error) when (cluster.MayEndBy(this, error))
             {
                 end = error;
+            }
+            catch (BrokerException error) when (cluster.MayEndBy(this, new StreamException(ExitCode.Broker, error.Message, error)))
+            {
+                // As the engine's threads end by it.
+                end = new StreamException(ExitCode.Broker, error.Message, error);
             }
             finally
             {
@@ -316,12 +338,14 @@ internal sealed class Cluster : IDisposable
         /// <summary>The shards whose folder has wrong bytes somewhere.</summary>
         public HashSet<int> Damaged { get; } = [];
 
-        private readonly Dictionary<string, int[]> _damagedCopies = [];
+        /// <summary>From which position on the folder of a shard holds what the changelog says: the end of its last restore.</summary>
+        public Dictionary<int, long> ExactFrom { get; } = [];
 
         public void LoseFolder()
         {
             _folder = cluster.NewFolder();
             Damaged.Clear();
+            ExactFrom.Clear();
         }
 
         /// <summary>A copy of the folder of an instance that is down, to be put back later.</summary>
@@ -329,7 +353,7 @@ internal sealed class Cluster : IDisposable
         {
             string copy = cluster.NewFolder();
             Copy(_folder, copy);
-            _damagedCopies[copy] = [.. Damaged];
+            cluster._copies[copy] = ([.. Damaged], new(ExactFrom));
             return copy;
         }
 
@@ -337,7 +361,11 @@ internal sealed class Cluster : IDisposable
         {
             LoseFolder();
             Copy(copy, _folder);
-            Damaged.UnionWith(_damagedCopies[copy]);
+            Damaged.UnionWith(cluster._copies[copy].Damaged);
+            foreach ((int shard, long from) in cluster._copies[copy].ExactFrom)
+            {
+                ExactFrom[shard] = from;
+            }
         }
 
         /// <summary>Only one shard of a copy; the rest stays.</summary>
@@ -351,6 +379,7 @@ internal sealed class Cluster : IDisposable
 
             Copy(Path.Combine(copy, cluster.Flow.Id, $"shard-{shard}"), target);
             Damaged.Remove(shard);
+            ExactFrom[shard] = cluster._copies[copy].ExactFrom.GetValueOrDefault(shard);
         }
 
         /// <summary>Flips bytes in a file of RocksDB, if it has flushed one for the shard.</summary>
@@ -416,6 +445,7 @@ internal sealed class Cluster : IDisposable
                     instance.StepMembership();
                     break;
                 case 1:
+                    instance.TopicWatch.Step();
                     instance.Restorers[0].Step();
                     break;
                 default:

@@ -8,7 +8,9 @@ namespace KStreamSharp.Testing;
 /// <param name="whenMembershipTurns">Does something now, or when the membership turns again.</param>
 /// <param name="seen">Told what the group does to this member: "revocation over budget" or "membership lost".</param>
 /// <param name="restores">Told where a reader begins to read a partition.</param>
-internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipTurns, Action<string> seen, Action<TopicPartition, long> restores) : Broker
+/// <param name="fault">Called before a call that may fail, with its name and the partition; of a call for a whole topic, partition −1.</param>
+internal sealed class MemberBroker(
+    Broker broker, Action<Action> whenMembershipTurns, Action<string> seen, Action<TopicPartition, long> restores, Action<string, TopicPartition> fault) : Broker
 {
     internal override GroupMember JoinGroup(GroupOptions options) => new Member(
         broker.JoinGroup(new GroupOptions
@@ -22,9 +24,17 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
         }),
         seen);
 
-    internal override TopicDescription? DescribeTopic(string topic) => broker.DescribeTopic(topic);
+    internal override TopicDescription? DescribeTopic(string topic)
+    {
+        fault(nameof(DescribeTopic), new(topic, -1));
+        return broker.DescribeTopic(topic);
+    }
 
-    internal override TopicDescription CreateTopic(TopicSpec topic) => broker.CreateTopic(topic);
+    internal override TopicDescription CreateTopic(TopicSpec topic)
+    {
+        fault(nameof(CreateTopic), new(topic.Name, -1));
+        return broker.CreateTopic(topic);
+    }
 
     internal override void DeleteTopic(string topic) => broker.DeleteTopic(topic);
 
@@ -32,16 +42,31 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
 
     internal override void DeleteGroup(string group) => broker.DeleteGroup(group);
 
-    internal override void DeleteRecords(TopicPartition partition, long beforeOffset) => broker.DeleteRecords(partition, beforeOffset);
+    internal override void DeleteRecords(TopicPartition partition, long beforeOffset)
+    {
+        fault(nameof(DeleteRecords), partition);
+        broker.DeleteRecords(partition, beforeOffset);
+    }
 
-    internal override long StartOffset(TopicPartition partition) => broker.StartOffset(partition);
+    internal override long StartOffset(TopicPartition partition)
+    {
+        fault(nameof(StartOffset), partition);
+        return broker.StartOffset(partition);
+    }
 
-    internal override long EndOffset(TopicPartition partition, bool committedOnly) => broker.EndOffset(partition, committedOnly);
+    internal override long EndOffset(TopicPartition partition, bool committedOnly)
+    {
+        fault(nameof(EndOffset), partition);
+        return broker.EndOffset(partition, committedOnly);
+    }
 
-    internal override bool TryGetCommittedOffsets(string group, IReadOnlyList<TopicPartition> partitions, out long?[] offsets) =>
-        broker.TryGetCommittedOffsets(group, partitions, out offsets);
+    internal override bool TryGetCommittedOffsets(string group, IReadOnlyList<TopicPartition> partitions, out long?[] offsets)
+    {
+        fault(nameof(TryGetCommittedOffsets), partitions[0]);
+        return broker.TryGetCommittedOffsets(group, partitions, out offsets);
+    }
 
-    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new SeenReader(broker.CreateReader(readCommitted, hurries), restores);
+    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new SeenReader(broker.CreateReader(readCommitted, hurries), restores, fault);
 
     internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => broker.CreateWriter(transactionalId, transactionTimeout);
 
@@ -90,7 +115,7 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
         public override void Dispose() => member.Dispose();
     }
 
-    private sealed class SeenReader(Reader reader, Action<TopicPartition, long> begins) : Reader
+    private sealed class SeenReader(Reader reader, Action<TopicPartition, long> begins, Action<string, TopicPartition> fault) : Reader
     {
         private readonly HashSet<TopicPartition> _unread = [];
 
@@ -109,6 +134,7 @@ internal sealed class MemberBroker(Broker broker, Action<Action> whenMembershipT
                 begins(partition, reader.Position(partition));
             }
 
+            fault(nameof(Read), partition);
             return reader.Read(partition, max);
         }
 

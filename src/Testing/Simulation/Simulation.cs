@@ -39,7 +39,16 @@ public sealed class Simulation
     /// <summary>How many runs may be spent on a shorter list of events for a run that failed; default 200.</summary>
     public int ShrinkRuns { get; init; } = 200;
 
+    /// <summary>A fault: readers forget what they have paused, as Kafka's client does.</summary>
+    internal bool ForgetsPauses { get; init; }
+
     internal EngineSteps Steps { get; init; } = EngineSteps.Default;
+
+    /// <summary>What the code of the steps calls, so that it takes time and fails; null where it calls nothing.</summary>
+    internal SimulatedCode? Code { get; init; }
+
+    /// <summary>The partitions of a topic of the flow, given the number of shards.</summary>
+    internal Func<string, int, int> Partitions { get; init; } = (_, shards) => shards;
 
     internal Dataflow Flow { get; }
 

@@ -12,6 +12,9 @@ namespace KStreamSharp.Testing;
 /// </remarks>
 internal sealed class SimulationAudit
 {
+    /// <summary>A reader that fetches ahead brings a few records at a time.</summary>
+    private const int SnapshotListSteps = 10_000;
+
     private readonly Cluster _cluster;
     private readonly string _changelog;
     private readonly ShardHistory[] _shards;
@@ -62,6 +65,7 @@ internal sealed class SimulationAudit
     /// <summary>A restore goes on where its folder ends: never before the place where it once began, unless the folder was wiped since.</summary>
     public void BeginsToRestore(Cluster.Member member, int shard, long from)
     {
+        member.ExactFrom[shard] = long.MaxValue;
         string folder = member.ShardFolder(shard);
         if (!_planned.Remove(folder))
         {
@@ -76,6 +80,9 @@ internal sealed class SimulationAudit
 
         _restoredFrom[folder] = from;
     }
+
+    /// <summary>A restore has come to the end that it looked for.</summary>
+    public static void Restored(Cluster.Member member, int shard, long end) => member.ExactFrom[shard] = end;
 
     /// <summary>A folder may be wiped when it is too old for the tombstones, or damaged; never because of a crash.</summary>
     public void Wiped(Cluster.Member member, int shard, string reason)
@@ -125,7 +132,8 @@ internal sealed class SimulationAudit
     /// last commits, and changelog and folders say the same.
     /// </summary>
     /// <param name="store">The store of snapshots, or null.</param>
-    public void CheckEnd(SimulatedStore? store)
+    /// <param name="expired">The topics of which the group's positions have expired: an idle shard does not commit them again.</param>
+    public void CheckEnd(SimulatedStore? store, IReadOnlySet<string> expired)
     {
         _cluster.Clock.Advance(TimeSpan.FromSeconds(2));
         Look();
@@ -134,7 +142,7 @@ internal sealed class SimulationAudit
         {
             if (_shards[shard].Last is { } marker)
             {
-                CheckPositions(shard, marker);
+                CheckPositions(shard, marker, expired);
                 CheckReplay(shard);
                 CheckFolders(shard);
                 if (store is not null)
@@ -150,7 +158,13 @@ internal sealed class SimulationAudit
     {
         using SnapshotListReader reader = new(_cluster.Broker, _cluster.Flow.Id, shard);
         SnapshotPlace place = new(_cluster.Flow.Id, shard);
-        if (!reader.Step(out IReadOnlyList<SnapshotEntry>? entries))
+        IReadOnlyList<SnapshotEntry>? entries = null;
+        for (int step = 0; entries is null && step < SnapshotListSteps; step++)
+        {
+            reader.Step(out entries);
+        }
+
+        if (entries is null)
         {
             throw new SimulationBreach($"shard {shard}: the list of its snapshots cannot be read to its end");
         }
@@ -222,14 +236,14 @@ internal sealed class SimulationAudit
 
     private IEnumerable<string> Topics() => [.. _cluster.Flow.Steps.Select(step => step.Topic).OfType<string>(), .. _repartitions, _changelog, InternalTopics.Shards(_cluster.Flow.Id)];
 
-    private void CheckPositions(int shard, CommitMarker marker)
+    private void CheckPositions(int shard, CommitMarker marker, IReadOnlySet<string> expired)
     {
         TopicPartition[] sources = [.. marker.Positions.Keys];
         _cluster.Broker.TryGetCommittedOffsets(_cluster.Flow.Id, sources, out long?[] group);
         for (int i = 0; i < sources.Length; i++)
         {
             long position = marker.Positions[sources[i]];
-            if (group[i] != position)
+            if (group[i] != position && !(group[i] is null && expired.Contains(sources[i].Topic)))
             {
                 throw new SimulationBreach($"the last commit of shard {shard} says {position} for {sources[i]}, the group says {group[i]?.ToString() ?? "nothing"}");
             }
@@ -308,6 +322,14 @@ internal sealed class SimulationAudit
 
         _count("Audit: folder compared with the changelog");
         string what = $"the folder of {member.Name} for shard {shard}, at {folder.Position},";
+        if (folder.Position < member.ExactFrom.GetValueOrDefault(shard))
+        {
+            // In the midst of a restore: what is superseded further on may have been compacted away.
+            _count("Audit: folder in the midst of a restore");
+            CheckSame(what, shard, folder.Position, folder.States, isPartial: true);
+            return;
+        }
+
         CheckSame(what, shard, folder.Position, folder.States);
         if (!_shards[shard].MarkerAt(folder.Position).AsSpan().SequenceEqual(folder.Marker))
         {
@@ -326,20 +348,25 @@ internal sealed class SimulationAudit
         }
     }
 
-    private void CheckSame(string what, int shard, long position, Dictionary<byte[], byte[]> actual)
+    private void CheckSame(string what, int shard, long position, Dictionary<byte[], byte[]> actual, bool isPartial = false)
     {
         int live = 0;
         foreach ((byte[] key, byte[]? envelope) in _shards[shard].At(position))
         {
             byte[]? found = actual.GetValueOrDefault(key);
             live += envelope is null ? 0 : 1;
+            if (isPartial && _shards[shard].IsSuperseded(key, position, found))
+            {
+                continue;
+            }
+
             if (envelope is null ? found is not null : found is null || !found.AsSpan().SequenceEqual(envelope))
             {
                 throw new SimulationBreach($"{what} has {Text(found)} for {Encoding.UTF8.GetString(key)}, committed was {Text(envelope)}");
             }
         }
 
-        if (live != actual.Count)
+        if (live != actual.Count && !isPartial)
         {
             throw new SimulationBreach($"{what} has {actual.Count} states, committed were {live}");
         }
@@ -410,6 +437,11 @@ internal sealed class SimulationAudit
         }
 
         public byte[] MarkerAt(long position) => _markers.FindLast(marker => marker.Offset < position).Marker ?? [];
+
+        /// <summary>Whether there is a record of a key at or after a position, and what a folder has of it is older, or nothing.</summary>
+        public bool IsSuperseded(byte[] key, long position, byte[]? found) =>
+            _states[key].Exists(version => version.Offset >= position)
+            && (found is null || _states[key].Exists(version => version.Offset < position && version.Envelope.AsSpan().SequenceEqual(found)));
 
         /// <summary>What the records below a position say of every key that any record names.</summary>
         public IEnumerable<(byte[] Key, byte[]? Envelope)> At(long position) =>

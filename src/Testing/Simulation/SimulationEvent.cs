@@ -95,6 +95,36 @@ internal enum SimulationEventKind
     /// <summary>With snapshots: an object of the store is lost, or has another byte in it.</summary>
     StoreDamage,
 
+    /// <summary>The next calls of the code of steps take time on the clock.</summary>
+    SlowCode,
+
+    /// <summary>The code of a step will fail: its instance ends.</summary>
+    CodeFails,
+
+    /// <summary>A call of an admin or of a reader will fail: the broker is away, or refuses it.</summary>
+    FailClient,
+
+    /// <summary>A reader of an input or repartition topic will be told that its position does not exist.</summary>
+    OutOfRange,
+
+    /// <summary>The disk will be full, once, when something is written to the folder of a shard.</summary>
+    DiskFull,
+
+    /// <summary>The offsets of transactions that are decided become visible late.</summary>
+    HoldOffsets,
+
+    /// <summary>The offsets that were late become visible.</summary>
+    ReleaseOffsets,
+
+    /// <summary>The group's positions in a topic expire.</summary>
+    ExpirePositions,
+
+    /// <summary>
+    /// An input, a repartition topic or the changelog is deleted and made anew. All must refuse to go on, also when they start
+    /// again; then the run is over.
+    /// </summary>
+    TopicMadeAnew,
+
     /// <summary>A finite run begins in the midst of it all.</summary>
     End,
 
@@ -126,7 +156,8 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
         (SimulationEventKind.Sleep, 5), (SimulationEventKind.MembershipSleeps, 3), (SimulationEventKind.Wake, 20), (SimulationEventKind.Pass, 8),
         (SimulationEventKind.ClockJump, 2), (SimulationEventKind.Days, 2), (SimulationEventKind.HoldMarkers, 7), (SimulationEventKind.ReleaseMarkers, 9),
         (SimulationEventKind.Compact, 5), (SimulationEventKind.TruncateChangelog, 2), (SimulationEventKind.FailCall, 12), (SimulationEventKind.Fence, 3),
-
+        (SimulationEventKind.SlowCode, 5), (SimulationEventKind.CodeFails, 3), (SimulationEventKind.FailClient, 6), (SimulationEventKind.OutOfRange, 1), (SimulationEventKind.DiskFull, 3),
+        (SimulationEventKind.HoldOffsets, 3), (SimulationEventKind.ReleaseOffsets, 5), (SimulationEventKind.ExpirePositions, 1),
     ];
 
     /// <summary>The steps of a snapshot, and of a restore from one.</summary>
@@ -183,6 +214,11 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
             }
 
             events.Add(Any(SimulationEventKind.Finish));
+        }
+
+        if (random.Next(12) == 0)
+        {
+            events.Insert((events.Count / 3) + random.Next(events.Count / 2), Any(SimulationEventKind.TopicMadeAnew));
         }
 
         return events;

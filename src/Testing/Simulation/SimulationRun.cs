@@ -6,6 +6,23 @@ namespace KStreamSharp.Testing;
 internal sealed partial class SimulationRun : IDisposable
 {
     private const int InstancesMax = 4;
+    private const int RefusalRounds = 200;
+    private const int RefusalRoundMilliseconds = 800;
+    private const long OutOfRangeOffset = 999_999_999;
+    private const string Refuses = "the simulation refuses this call";
+    private const string PurgeRefused = "the simulation lets nobody delete records";
+    private const string Away = "the simulation's broker is away";
+    private const string CodeFailed = "the simulation lets this code fail";
+    private const string NoSpace = "the simulation's disk is full";
+    private const string ReadCall = nameof(Reader.Read);
+
+    private static readonly TimeSpan MembershipEvery = TimeSpan.FromMilliseconds(100);
+
+    private static readonly string[] ClientCalls =
+    [
+        ReadCall, nameof(Broker.DescribeTopic), nameof(Broker.CreateTopic), nameof(Broker.DeleteRecords), nameof(Broker.StartOffset), nameof(Broker.EndOffset), nameof(Broker.EndOffset),
+        nameof(Broker.TryGetCommittedOffsets), nameof(Broker.TryGetCommittedOffsets),
+    ];
 
     private readonly Simulation _simulation;
     private readonly IReadOnlyList<SimulationEvent> _events;
@@ -14,6 +31,7 @@ internal sealed partial class SimulationRun : IDisposable
     private readonly SimulationTopics _topics;
     private readonly SimulationAudit _audit;
     private readonly TopicPartition[] _partitions;
+    private readonly HashSet<string> _sources;
     private readonly List<TopicPartition> _held = [];
     private readonly List<(SimulationEvent Event, Cluster.Member Member)> _armed = [];
     private readonly Dictionary<Cluster.Member, string> _copies = [];
@@ -22,10 +40,22 @@ internal sealed partial class SimulationRun : IDisposable
     private readonly Dictionary<Cluster.Member, HashSet<int>> _refused = [];
     private readonly SimulatedStore? _store;
     private readonly bool _evictAlways;
+    private readonly HashSet<string> _expired = [];
+    private readonly TimeSpan _callTakes;
+    private readonly bool _refusesPurges;
+    private (string Call, Consequence Consequence, int Left)? _clientFault;
+    private int _slowCalls;
+    private TimeSpan _slowCallTakes;
+    private int _codeFailsIn;
+    private bool _outOfRange;
+    private int _diskFullIn;
+    private TimeSpan _sinceMembership;
+    private bool _takes;
     private int _next;
     private bool _settling;
     private bool _fencing;
     private bool _over;
+    private bool _madeAnew;
     private TimeSpan _ahead = TimeSpan.FromMinutes(30);
     private int _workers = 2;
 
@@ -36,7 +66,16 @@ internal sealed partial class SimulationRun : IDisposable
         _trace = trace;
         Random random = new(seed);
         _evictAlways = random.Next(3) == 0;
-        _cluster = new Cluster(simulation.Flow, shards: 1 + random.Next(4), simulation.Guarantee) { Steps = simulation.Steps, RecordsPerTurnMax = 1 + random.Next(9) };
+        _cluster = new Cluster(simulation.Flow, shards: 1 + random.Next(4), simulation.Guarantee, simulation.Partitions) { Steps = simulation.Steps, RecordsPerTurnMax = 1 + random.Next(9) };
+        Random sizes = new(~seed);
+        TurnSlices slices = new()
+        {
+            Timers = Size(sizes, new TurnSlices().Timers),
+            EndOfInput = Size(sizes, new TurnSlices().EndOfInput),
+            RecordsPerCommit = Size(sizes, new TurnSlices().RecordsPerCommit),
+            Purge = Size(sizes, new TurnSlices().Purge),
+        };
+        int recordsPerTurn = sizes.Next(4) == 0 ? Size(sizes, new StreamOptions().RecordsPerTurnMax) : _cluster.RecordsPerTurnMax;
         // Also a commit after every turn: then nothing of a worker's turn waits for what membership learns meanwhile.
         TimeSpan commitInterval = TimeSpan.FromMilliseconds(seed % 4 == 2 ? 0 : 100);
         SnapshotOptions? snapshots = null;
@@ -48,7 +87,19 @@ internal sealed partial class SimulationRun : IDisposable
         }
 
         // An offset counts far more than a byte: a snapshot is worth its download, and sizes, which are not the same in each run, change nothing.
-        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers, CommitInterval = commitInterval, Snapshots = snapshots, BytesPerOffsetGuess = 1_000_000_000 };
+        _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers, CommitInterval = commitInterval, Snapshots = snapshots, BytesPerOffsetGuess = 1_000_000_000, Slices = slices, RecordsPerTurnMax = recordsPerTurn, StoresLog = false, StoreFaults = StoreFault };
+        _cluster.Broker.Prefetch = sizes.Next(2) == 0 ? null : new EmbeddedPrefetch { RecordsMax = 1 + sizes.Next(20), FetchMax = 1 + sizes.Next(10), ForgetsPauses = simulation.ForgetsPauses };
+        // In some runs all code takes time, to the end.
+        _callTakes = TimeSpan.FromMilliseconds(sizes.Next(6) == 0 ? 1 + sizes.Next(15) : 0);
+
+        // In some the Delete right is missing: that is housekeeping, and nobody may end by it.
+        _refusesPurges = sizes.Next(8) == 0;
+        if (simulation.Code is { } code)
+        {
+            code.Called = CodeCalled;
+        }
+
+        _cluster.CallFaults = ClientFault;
         _cluster.Clock.Jump(_ahead);
         _cluster.StopsAt = Reached;
         _cluster.Seen = (_, what) => Count($"Group: {what}");
@@ -58,6 +109,7 @@ internal sealed partial class SimulationRun : IDisposable
         _topics = new SimulationTopics(_cluster.Broker, simulation.Guarantee, _audit.States);
         _cluster.Says = trace is null ? null : (member, line) => trace($"     {member.Name}: {Volatile().Replace(line, "...")}");
         _cluster.Planned = _audit.Planned;
+        _cluster.Restored = SimulationAudit.Restored;
         _cluster.Wiped = _audit.Wiped;
         _cluster.BeginsToRead = (member, partition, offset) =>
         {
@@ -66,13 +118,24 @@ internal sealed partial class SimulationRun : IDisposable
                 _audit.BeginsToRestore(member, partition.Partition, offset);
             }
         };
-        _cluster.MayEndBy = (_, error) => IsRefusal(error);
-        _cluster.HasEndedBy = (member, error) => Refused(member, error);
+        _cluster.MayEndBy = (_, error) => IsRefusal(error) || IsInjected(error);
+        _cluster.HasEndedBy = (member, error) =>
+        {
+            if (IsInjected(error))
+            {
+                Count($"Ended: {error.Code}");
+            }
+            else
+            {
+                Refused(member, error);
+            }
+        };
+        _sources = [.. simulation.Flow.Steps.Where(step => step.IsSource).Select(step => step.Topic ?? step.RepartitionTopic(app))];
         _partitions =
         [
             .. from topic in simulation.Flow.Steps.Select(step => step.Topic ?? (step.IsRepartition ? step.RepartitionTopic(app) : null)).OfType<string>()
                    .Append(InternalTopics.Shards(app)).Order(StringComparer.Ordinal)
-               from partition in Enumerable.Range(0, _cluster.Shards)
+               from partition in Enumerable.Range(0, simulation.Flow.Steps.Any(step => step.Topic == topic) ? simulation.Partitions(topic, _cluster.Shards) : _cluster.Shards)
                select new TopicPartition(topic, partition),
         ];
     }
@@ -90,11 +153,21 @@ internal sealed partial class SimulationRun : IDisposable
         End();
     }
 
-    public void Dispose() => _cluster.Dispose();
+    public void Dispose()
+    {
+        _settling = true;
+        _simulation.Code?.Called = null;
+        _cluster.Dispose();
+    }
 
     /// <summary>Everything comes to its end, and is looked at.</summary>
     private void End()
     {
+        if (_madeAnew)
+        {
+            return;
+        }
+
         Finish();
         if (_over)
         {
@@ -102,7 +175,7 @@ internal sealed partial class SimulationRun : IDisposable
             return;
         }
 
-        _audit.CheckEnd(_store);
+        _audit.CheckEnd(_store, _expired);
         _simulation.Check(_topics);
     }
 
@@ -112,7 +185,10 @@ internal sealed partial class SimulationRun : IDisposable
         _trace?.Invoke(string.Create(CultureInfo.InvariantCulture, $"{_next,4} {next}"));
         _next++;
         Happen(next);
-        _audit.Look();
+        if (!_madeAnew)
+        {
+            _audit.Look();
+        }
     }
 
     private void Happen(in SimulationEvent e)
@@ -256,6 +332,41 @@ internal sealed partial class SimulationRun : IDisposable
                 }
 
                 break;
+            case SimulationEventKind.SlowCode when _simulation.Code is not null:
+                _slowCalls = 1 + (e.B % 40);
+                _slowCallTakes = TimeSpan.FromMilliseconds(5 + (e.C % 300));
+                break;
+            case SimulationEventKind.CodeFails when _simulation.Code is not null:
+                _codeFailsIn = 1 + (e.B % 60);
+                break;
+            case SimulationEventKind.FailClient:
+                _clientFault = (ClientCalls[e.B % ClientCalls.Length], e.C % 2 == 0 && ClientCalls[e.B % ClientCalls.Length] != ReadCall ? Consequence.Retry : Consequence.Stop, e.D % 5);
+                break;
+            case SimulationEventKind.OutOfRange:
+                _outOfRange = true;
+                break;
+            case SimulationEventKind.DiskFull:
+                _diskFullIn = 1 + (e.B % 6);
+                break;
+            case SimulationEventKind.HoldOffsets:
+                Count(e.Kind);
+                _cluster.Broker.HoldOffsets();
+                break;
+            case SimulationEventKind.ReleaseOffsets:
+                _cluster.Broker.ReleaseOffsets();
+                break;
+            case SimulationEventKind.ExpirePositions:
+                TopicPartition expires = _partitions[e.B % _partitions.Length];
+                if (_cluster.Broker.ForgetOffsets(_simulation.Flow.Id, expires.Topic))
+                {
+                    Count(e.Kind);
+                    _expired.Add(expires.Topic);
+                }
+
+                break;
+            case SimulationEventKind.TopicMadeAnew when !members.Exists(other => other.IsBusy):
+                MakeTopicAnew(e);
+                break;
             case SimulationEventKind.End:
                 _cluster.End();
                 break;
@@ -267,6 +378,77 @@ internal sealed partial class SimulationRun : IDisposable
             default:
                 break;
         }
+    }
+
+    /// <summary>A slice of one to three, so that its edge is met again and again; or the engine's own.</summary>
+    private static int Size(Random random, int large) => random.Next(3) < 2 ? 1 + random.Next(3) : large;
+
+    /// <summary>What is gone is gone: the right answer is that all refuse, and refuse again after a restart.</summary>
+    private void MakeTopicAnew(in SimulationEvent e)
+    {
+        string app = _simulation.Flow.Id;
+        string[] kinds = [.. _sources.Order(StringComparer.Ordinal), InternalTopics.Changelog(app)];
+        string topic = kinds[e.B % kinds.Length];
+        TopicDescription old = _cluster.Broker.DescribeTopic(topic)!;
+        bool isChangelog = topic == InternalTopics.Changelog(app);
+        if (!HasBeenUsed(topic, old.Partitions, isChangelog))
+        {
+            // Nobody knows anything of it yet.
+            return;
+        }
+
+        Count(e.Kind, isChangelog ? "the changelog" : old.Cleanup == TopicCleanup.Keep ? "a repartition topic" : "an input");
+        _madeAnew = _over = true;
+        _settling = true;
+        _store?.Settle();
+        _armed.Clear();
+        _failing.Clear();
+        _cluster.Broker.ReleaseOffsets();
+        _held.ForEach(_cluster.Broker.ReleaseMarkers);
+        _held.Clear();
+        _cluster.Members.ForEach(member => member.IsAsleep = member.IsDeaf = false);
+        _cluster.Broker.DeleteTopic(topic);
+        _cluster.Broker.CreateTopic(new TopicSpec(topic, old.Partitions, old.Cleanup));
+        _cluster.MayEndBy = (_, error) => error.Message.Contains(topic, StringComparison.Ordinal) || IsInjected(error);
+        _cluster.HasEndedBy = (_, error) => Count($"Ended: {error.Code}, a topic was made anew");
+        _cluster.Wiped = (member, shard, reason) =>
+        {
+            if (!member.Damaged.Contains(shard))
+            {
+                throw new SimulationBreach($"shard {shard}: {member.Name} wipes its folder after '{topic}' was made anew: {reason}");
+            }
+        };
+        UntilAllRefuse(topic, "goes on");
+        _cluster.GoOn();
+        foreach (Cluster.Member member in _cluster.Members)
+        {
+            member.Stop();
+            member.Open();
+        }
+
+        UntilAllRefuse(topic, "starts again");
+    }
+
+    private bool HasBeenUsed(string topic, int partitions, bool isChangelog)
+    {
+        TopicPartition[] all = [.. Enumerable.Range(0, partitions).Select(partition => new TopicPartition(topic, partition))];
+        _cluster.Broker.TryGetCommittedOffsets(_simulation.Flow.Id, all, out long?[] offsets);
+        return isChangelog ? all.Any(partition => _cluster.Broker.EndOffset(partition, committedOnly: true) > 0) : offsets.Any(offset => offset > 0);
+    }
+
+    private void UntilAllRefuse(string topic, string what)
+    {
+        for (int round = 0; round < RefusalRounds && _cluster.Members.Exists(IsAtWork); round++)
+        {
+            _cluster.Round(RefusalRoundMilliseconds);
+        }
+
+        if (_cluster.Members.Find(IsAtWork) is { } member)
+        {
+            throw new SimulationBreach($"'{topic}' was made anew, but {member.Name} {what} as if nothing had happened");
+        }
+
+        static bool IsAtWork(Cluster.Member member) => member is { IsUp: true, IsDone: false };
     }
 
     private void Add() => _cluster.Add($"{(char)('a' + _cluster.Members.Count)}");
@@ -375,6 +557,108 @@ internal sealed partial class SimulationRun : IDisposable
         Count(SimulationEventKind.FailCall, $"{call} {(done ? "after" : "before")}: {consequence}");
         throw new BrokerException(consequence, "the simulation lets this call fail");
     }
+
+    /// <summary>A call of an admin or of a reader fails, because the broker is away or refuses it.</summary>
+    private void ClientFault(Cluster.Member member, string call, TopicPartition partition)
+    {
+        if (call == nameof(Broker.DeleteRecords) && _refusesPurges)
+        {
+            Count(SimulationEventKind.FailClient, $"{call}: refused for good");
+            throw new BrokerException(Consequence.Stop, $"{PurgeRefused} ({partition})");
+        }
+
+        if (_settling || member.IsDying)
+        {
+            return;
+        }
+
+        if (_outOfRange && call == ReadCall && _sources.Contains(partition.Topic))
+        {
+            _outOfRange = false;
+            Count(SimulationEventKind.OutOfRange, _cluster.Broker.DescribeTopic(partition.Topic)!.Cleanup == TopicCleanup.Keep ? "in a repartition topic" : "in an input");
+            throw new OffsetOutOfRangeException(partition, OutOfRangeOffset, 0, 0);
+        }
+
+        if (_clientFault is not { } fault || fault.Call != call)
+        {
+            return;
+        }
+
+        if (fault.Left > 0)
+        {
+            _clientFault = fault with { Left = fault.Left - 1 };
+            return;
+        }
+
+        _clientFault = null;
+        Count(SimulationEventKind.FailClient, $"{call}: {fault.Consequence}");
+        throw new BrokerException(fault.Consequence, $"{(fault.Consequence == Consequence.Stop ? Refuses : Away)} ({call} of {partition})");
+    }
+
+    /// <summary>Something is about to be written to the folder of a shard.</summary>
+    private void StoreFault(string folder)
+    {
+        if (!_settling && _diskFullIn > 0 && --_diskFullIn == 0)
+        {
+            Count(SimulationEventKind.DiskFull);
+            throw new StreamException(ExitCode.State, $"{NoSpace} in {Path.GetFileName(folder)}");
+        }
+    }
+
+    /// <summary>The code of a step is called: that takes time, in which memberships go on, or fails.</summary>
+    private void CodeCalled(string step)
+    {
+        TimeSpan takes = _callTakes;
+        if (!_settling && _slowCalls > 0)
+        {
+            _slowCalls--;
+            takes += _slowCallTakes;
+            Count(SimulationEventKind.SlowCode, KindOf(step));
+        }
+
+        if (takes > TimeSpan.Zero)
+        {
+            Take(takes);
+        }
+
+        if (!_settling && _codeFailsIn > 0 && --_codeFailsIn == 0)
+        {
+            Count(SimulationEventKind.CodeFails, KindOf(step));
+            throw new InvalidOperationException(CodeFailed);
+        }
+
+        // A step's own name tells nothing of a run; which kind of call it was does.
+        static string KindOf(string step) => step.IndexOf(',', StringComparison.Ordinal) is >= 0 and int at ? $"in{step[(at + 1)..]}" : "in a record or batch";
+    }
+
+    private void Take(TimeSpan time)
+    {
+        _cluster.Clock.Advance(time);
+        _sinceMembership += time;
+        if (_sinceMembership < MembershipEvery || _takes)
+        {
+            return;
+        }
+
+        _sinceMembership = TimeSpan.Zero;
+        _takes = true;
+        foreach (Cluster.Member member in _cluster.Members.ToArray())
+        {
+            member.TurnPart(0);
+        }
+
+        _takes = false;
+    }
+
+    /// <summary>An instance may end by what the simulation did to it.</summary>
+    private static bool IsInjected(StreamException error) => error.Code switch
+    {
+        ExitCode.UserCode => error.Message.Contains(CodeFailed, StringComparison.Ordinal),
+        ExitCode.Broker => error.Message.Contains(Refuses, StringComparison.Ordinal) || error.Message.Contains($"Offset {OutOfRangeOffset} ", StringComparison.Ordinal)
+            || (error.Message.Contains(Away, StringComparison.Ordinal) && error.Message.Contains("DescribeTopic", StringComparison.Ordinal) | error.Message.Contains("CreateTopic", StringComparison.Ordinal)),
+        ExitCode.State => error.Message.Contains(NoSpace, StringComparison.Ordinal),
+        _ => false,
+    };
 
     private static string CallThatFails(in SimulationEvent e) => (e.B % 8) switch
     {
@@ -496,6 +780,7 @@ internal sealed partial class SimulationRun : IDisposable
         _store?.Settle();
         _armed.Clear();
         _failing.Clear();
+        _cluster.Broker.ReleaseOffsets();
         _held.ForEach(_cluster.Broker.ReleaseMarkers);
         _held.Clear();
         _cluster.Members.ForEach(member => member.IsAsleep = member.IsDeaf = false);
@@ -524,7 +809,8 @@ internal sealed partial class SimulationRun : IDisposable
             return _over || _cluster.Members.TrueForAll(member => !member.IsUp);
         },
         "the run is done, and all have left",
-        rounds: 1_500);
+        // A slice of one key at a time takes a turn each.
+        rounds: 1_500 + (4 * _topics.Pushed));
 
     private void Count(SimulationEventKind kind, string? at = null) => Count(at is null ? $"{kind}" : $"{kind} {at}");
 

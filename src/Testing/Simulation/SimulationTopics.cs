@@ -20,6 +20,9 @@ public sealed class SimulationTopics
     /// <summary>What the changelog says of the keys of a step: the key, and its envelope or null when it was deleted.</summary>
     internal Func<string, IEnumerable<(byte[] Key, byte[]? Envelope)>> States { get; }
 
+    /// <summary>The broker's time.</summary>
+    internal DateTimeOffset Now => DateTimeOffset.FromUnixTimeMilliseconds(_broker.Now);
+
     /// <summary>The number of records pushed so far.</summary>
     public int Pushed { get; private set; }
 
@@ -29,10 +32,12 @@ public sealed class SimulationTopics
     /// <param name="topic">The topic.</param>
     /// <param name="key">The key.</param>
     /// <param name="value">The value.</param>
-    public void Push<TKey, TValue>(KeyedTopic<TKey, TValue> topic, TKey key, TValue value)
+    public void Push<TKey, TValue>(KeyedTopic<TKey, TValue> topic, TKey key, TValue value) => Push(topic, key, value, timestamp: null, headers: null);
+
+    internal void Push<TKey, TValue>(KeyedTopic<TKey, TValue> topic, TKey key, TValue value, DateTimeOffset? timestamp, Headers? headers)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        _broker.Produce(topic.Name, Bytes(topic.Name, RecordPart.Key, topic.Key, key), Bytes(topic.Name, RecordPart.Value, topic.Value, value));
+        _broker.Produce(topic.Name, Bytes(topic.Name, RecordPart.Key, topic.Key, key), Bytes(topic.Name, RecordPart.Value, topic.Value, value), timestamp, headers);
         Pushed++;
     }
 
@@ -50,6 +55,16 @@ public sealed class SimulationTopics
                 record.Value is null ? default! : topic.Value.Deserialize(record.Value, new(topic.Name, RecordPart.Value)))),
         ];
     }
+
+    /// <summary>As <see cref="Records"/>, with timestamps and headers.</summary>
+    internal IReadOnlyList<Record<TKey, TValue>> Whole<TKey, TValue>(KeyedTopic<TKey, TValue> topic) =>
+    [
+        .. _broker.ReadAll(topic.Name).Select(record => new Record<TKey, TValue>(
+            topic.Key.Deserialize(record.Key, new(topic.Name, RecordPart.Key)),
+            record.Value is null ? default! : topic.Value.Deserialize(record.Value, new(topic.Name, RecordPart.Value)),
+            record.Timestamp,
+            record.Headers)),
+    ];
 
     private static byte[]? Bytes<T>(string topic, RecordPart part, Serde<T> serde, T value)
     {

@@ -16,6 +16,8 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     private readonly TransactionCoordinator _transactions;
     private readonly GroupCoordinator _groups;
     private readonly Journal? _journal;
+    private readonly List<(string Group, TopicPartition Partition, long Offset)> _lateOffsets = [];
+    private bool _holdsOffsets;
     private bool _closed;
 
     private EmbeddedBroker(EmbeddedBrokerOptions? options, TimeProvider? time, string? folder)
@@ -344,7 +346,7 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         {
             Tend();
             offsets = [.. partitions.Select(partition => _offsets.TryGetValue((group, partition), out long offset) ? offset : (long?)null)];
-            return !partitions.Any(partition => _transactions.IsPending(group, partition));
+            return !partitions.Any(partition => _transactions.IsPending(group, partition) || _lateOffsets.Exists(late => late.Group == group && late.Partition == partition));
         }
     }
 
@@ -380,6 +382,41 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         {
             _transactions.Release(Log(partition));
             Acknowledge();
+        }
+    }
+
+    /// <summary>For tests: the positions of transactions that are committed from now on become visible when they are released; until then they are pending.</summary>
+    internal void HoldOffsets()
+    {
+        lock (_gate)
+        {
+            _holdsOffsets = true;
+        }
+    }
+
+    /// <summary>For tests: the positions that were held become visible.</summary>
+    internal void ReleaseOffsets()
+    {
+        lock (_gate)
+        {
+            _holdsOffsets = false;
+            foreach ((string group, TopicPartition partition, long offset) in _lateOffsets)
+            {
+                _offsets[(group, partition)] = offset;
+            }
+
+            _lateOffsets.Clear();
+        }
+    }
+
+    /// <summary>For tests: the positions of a group in a topic expire; false when there are none.</summary>
+    internal bool ForgetOffsets(string group, string topic)
+    {
+        lock (_gate)
+        {
+            (string Group, TopicPartition Partition)[] known = [.. _offsets.Keys.Where(key => key.Group == group && key.Partition.Topic == topic)];
+            Array.ForEach(known, key => _offsets.Remove(key));
+            return known.Length > 0;
         }
     }
 
@@ -500,7 +537,14 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         {
             foreach ((string group, TopicPartition partition, long offset) in positions)
             {
-                _offsets[(group, partition)] = offset;
+                if (_holdsOffsets || _lateOffsets.Exists(late => late.Group == group && late.Partition == partition))
+                {
+                    _lateOffsets.Add((group, partition, offset));
+                }
+                else
+                {
+                    _offsets[(group, partition)] = offset;
+                }
             }
         }
     }

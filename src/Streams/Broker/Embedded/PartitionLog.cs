@@ -40,7 +40,8 @@ internal struct LogEntry
 /// <remarks>Chunks are only ever appended to, so a batch that was handed out stays good while the log goes on.</remarks>
 internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanup)
 {
-    private const int ChunkSize = 1 << 18;
+    private const int ChunkSizeMin = 1 << 12;
+    private const int ChunkSizeMax = 1 << 18;
     private const int EntryOverhead = 64;
 
     private readonly Dictionary<long, long> _open = [];
@@ -78,7 +79,7 @@ internal sealed class PartitionLog(TopicPartition partition, TopicCleanup cleanu
         int size = key.Length + value.Length + headers.Length;
         if (_chunk.Length - _used < size)
         {
-            _chunk = new byte[Math.Max(ChunkSize, size)];
+            _chunk = new byte[Math.Max(Math.Clamp(2 * _chunk.Length, ChunkSizeMin, ChunkSizeMax), size)];
             _used = 0;
         }
 
