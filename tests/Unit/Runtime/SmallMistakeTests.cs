@@ -43,7 +43,7 @@ public class SmallMistakeTests
         cluster.Until(() => cluster.Outputs(Copies).Count() == 3, "all are read");
 
         Assert.True(appended > 2);
-        Assert.Equal(3, keyed ? cluster.Outputs(Out).Last().Value!.Value : cluster.Outputs(Out).Count());
+        Assert.Equal(3, cluster.Outputs(Out).Sum(output => output.Value!.Value));
     }
 
     [Fact]
@@ -219,16 +219,11 @@ public class SmallMistakeTests
 
     private sealed class Sum : StatefulBatchLogic<string, int, int?, int>
     {
-        private int _sum;
-
-        public override void Resume(int state) => _sum = state;
-
-        public override int Snapshot() => _sum;
+        public override int Snapshot() => 0;
 
         public override StateAction OnBatch(IReadOnlyList<int> values, StatefulContext<string, int?> context)
         {
-            _sum += values.Sum();
-            context.Emit(_sum);
+            context.Emit(values.Sum());
             return StateAction.Retain;
         }
     }
