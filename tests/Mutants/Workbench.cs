@@ -192,10 +192,11 @@ internal sealed class Workbench(string tree, string folder)
     public static string[] Near(string file) => file.Split('/') switch
     {
         ["State" or "Operators", ..] =>
-            ["*.SmallMistakeTests", "*.StatefulTests", "*.FinalTests", "*.RecordTests", "*.JoinTests", "*.CollectTests", "*.StatelessTests", "*.DescriptionTests", $"{Unit[..^5]}.State.*"],
+            ["*.SmallMistakeTests", "*.StatefulTests", "*.FinalTests", "*.RecordTests", "*.JoinTests", "*.CollectTests", "*.StatelessTests", "*.DescriptionTests", "*.LongTurnTests", "*.StateThatIsPutOutTests", $"{Unit[..^5]}.State.*"],
         ["Recovery", ..] => [$"{Unit[..^5]}.Recovery.*", "*.RestartTests", "*.ShardLifeTests"],
         ["Runtime", ..] =>
-            ["*.SmallMistakeTests", "*.ShardLifeTests", "*.FlowDriverTests", "*.RestartTests", "*.AtLeastOnceTests", "*.PartitioningTests", "*.StreamEngineTests", "*.FinalTests"],
+            ["*.SmallMistakeTests", "*.ShardLifeTests", "*.FlowDriverTests", "*.RestartTests", "*.AtLeastOnceTests", "*.PartitioningTests", "*.StreamEngineTests", "*.FinalTests", "*.LongTurnTests", "*.FiniteBesideEndlessTests"],
+        ["Flow", ..] => ["*.TimestampRangeTests", "*.SmallMistakeTests", "*.RecordTests"],
         ["Broker", "Kafka", ..] => ["*.Kafka*"],
         ["Broker", ..] => ["*.Embedded*", "*.GroupNews*", "*.Murmur2*"],
         _ => [],
