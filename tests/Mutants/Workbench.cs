@@ -22,7 +22,6 @@ internal sealed class Workbench(string tree, string folder)
     private static readonly TimeSpan TimeMax = TimeSpan.FromMinutes(20);
     private static readonly TimeSpan SimulationTimeMax = TimeSpan.FromHours(2);
 
-    private readonly HashSet<string> _flaky = [];
     private string _compiler = "";
 
     private string Source => Path.Combine(folder, "src", "Streams");
@@ -138,9 +137,10 @@ internal sealed class Workbench(string tree, string folder)
 
     private async Task<string?> FilteredAsync(string[] filter, CancellationToken stop)
     {
+        HashSet<string> flaky = [];
         while (true)
         {
-            Output tested = await RunTestsAsync([.. filter, .. Simulations.Concat(_flaky).SelectMany(method => new[] { "-method-", method })], stop);
+            Output tested = await RunTestsAsync([.. filter, .. Simulations.Concat(flaky).SelectMany(method => new[] { "-method-", method })], stop);
             if (tested.Code == 0 || stop.IsCancellationRequested)
             {
                 return null;
@@ -151,24 +151,26 @@ internal sealed class Workbench(string tree, string folder)
                 return $"hangs: the unit tests do not end ({tested.Last})";
             }
 
-            Match failed = Regex.Match(tested.Text, @"^\s+(KStreamSharp\.\S+?)(\(.*)? \[FAIL\]", RegexOptions.Multiline);
-            if (!failed.Success)
+            string[] failed = Failed(tested);
+            if (failed.Length == 0)
             {
                 return $"the unit tests end with code {tested.Code}: {tested.Last}";
             }
 
-            // Once more alone: what fails now and then, on a busy machine, has found nothing.
-            string method = failed.Groups[1].Value;
-            Output again = await RunTestsAsync(["-method", method], stop);
+            // Once more alone: what fails now and then, on a busy machine, or because the run was broken off, has found nothing.
+            string[] methods = [.. failed.Select(name => name.Split('(')[0]).Distinct()];
+            Output again = await RunTestsAsync([.. methods.SelectMany(method => new[] { "-method", method })], stop);
             if (again.Code != 0)
             {
-                return $"{method[(Unit.Length - 4)..]}{failed.Groups[2].Value}";
+                return again.Hangs ? $"hangs: {methods[0]}" : Failed(again).FirstOrDefault()?[(Unit.Length - 4)..] ?? $"the unit tests end with code {again.Code}: {again.Last}";
             }
 
-            Console.WriteLine($"  {method} failed, and passed when run again: left out from now on");
-            _flaky.Add(method);
+            Console.WriteLine($"  failed, and passed when run again, so left out for this mutant: {string.Join(", ", methods)}");
+            flaky.UnionWith(methods);
         }
     }
+
+    private static string[] Failed(Output tested) => [.. Regex.Matches(tested.Text, @"^\s+(KStreamSharp\.\S+?(\(.*)?) \[FAIL\]", RegexOptions.Multiline).Select(match => match.Groups[1].Value)];
 
     private Task<Output> RunTestsAsync(string[] options, CancellationToken stop) =>
         RunAsync(Path.Combine(Bin("Unit"), Unit), ["-noLogo", "-noColor", "-stopOnFail", .. options], Bin("Unit"), TimeMax, ProcessorTimeMax, stop: stop);
