@@ -608,6 +608,8 @@ internal sealed class Faults(World world)
     private async Task<IReadOnlyList<string>> SlowStepAsync(PlannedFault plan)
     {
         HostInstance instance = Instance(plan);
+        using IDisposable held = await HoldAsync([instance], []);
+        await world.WorksAsync(instance, CalmLimit);
         Slowness.Begin(instance.Slow, 20 + plan.Variant % 200, 10 + plan.Variant % 190);
         try
         {
