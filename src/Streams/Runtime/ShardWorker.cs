@@ -397,7 +397,7 @@ internal sealed class ShardWorker : IDisposable
             {
                 moved |= Process(shard, ledger);
                 moved |= shard.HasMoreDue;
-                if (_run.IsWanted && !(_pace.IsCareful && IsOld))
+                if (_run.IsWanted && !(_pace.IsCareful && IsOld && HasWorked(shard)))
                 {
                     moved |= FollowRun(shard, ledger);
                 }
@@ -621,8 +621,13 @@ internal sealed class ShardWorker : IDisposable
         return !_inbox.IsEmpty || IsOld;
     }
 
-    /// <summary>Whether work that may carry over a commit is to pause. At least one call is made each turn, so that all gets further; unless that one might be too much.</summary>
-    private bool IsUrgentAfter(int calls) => (calls > 0 || _pace.IsCareful) && _lookAround && IsUrgent();
+    /// <summary>
+    /// Whether work that may carry over a commit is to pause. At least one call is made each turn, so that all gets further; but
+    /// where turns are kept small, none behind other work.
+    /// </summary>
+    private bool IsUrgentAfter(int calls) => (calls > 0 || (_pace.IsCareful && HasWorked(_current!))) && _lookAround && IsUrgent();
+
+    private static bool HasWorked(Shard shard) => shard.Touched || shard.DirtyBytes > 0;
 
     /// <summary>Whether work that cannot be left half done is to be broken off.</summary>
     private bool IsOutOfTime()
