@@ -38,6 +38,7 @@ public class SimulationTests
     [InlineData("f", 0)]
     [InlineData("g", 2)]
     [InlineData("h", 50)]
+    [InlineData("i", 372)]
     [InlineData("j", 6)]
     public void AWrongEngineIsFound(string wrong, int seed)
     {
