@@ -69,6 +69,7 @@ for (int i = 0; i < args.Length; i++)
 
 string tree = Tree();
 int astray = 0;
+int broken = 0;
 foreach (Mutant mutant in MutantList.All)
 {
     try
@@ -141,7 +142,9 @@ try
         if (await bench.CompileAsync(mutant) is { } refusal)
         {
             Console.Error.WriteLine($"mutant '{mutant.Name}' does not compile:\n{refusal}");
-            return 2;
+            known[mutant.Name] = Table.Nobody;
+            broken++;
+            continue;
         }
 
         string finder = await (nearOnly || tests is not null ? bench.TestAsync(tests ?? Workbench.Near(mutant.File)) : bench.FindAsync(mutant, seeds, sideBySide)) ?? Table.Nobody;
@@ -161,7 +164,14 @@ finally
     }
 }
 
-return Table.Print(chosen, known) >= Wanted ? 0 : 1;
+double found = Table.Print(chosen, known);
+if (broken > 0)
+{
+    Console.Error.WriteLine($"{broken} mutants do not compile: they show nothing");
+    return 2;
+}
+
+return found >= Wanted ? 0 : 1;
 
 int IndexOf(string name) => MutantList.All.TakeWhile(mutant => mutant.Name != name).Count() is int index && index < MutantList.All.Count ? index : -1;
 
