@@ -35,7 +35,7 @@ public class SimulationTests
     [InlineData("c", 0)]
     [InlineData("d", 33)]
     [InlineData("e", 26)]
-    [InlineData("f", 0)]
+    [InlineData("f", 16)]
     [InlineData("g", 2)]
     [InlineData("h", 50)]
     [InlineData("i", 372)]
