@@ -41,7 +41,11 @@ internal enum GroupEventKind
 }
 
 /// <summary>A change in what a member owns.</summary>
-internal sealed record GroupEvent(GroupEventKind Kind, IReadOnlyList<int> Partitions);
+internal sealed record GroupEvent(GroupEventKind Kind, IReadOnlyList<int> Partitions)
+{
+    /// <summary>For <see cref="GroupEventKind.Assigned"/>: the number of each partition, by <see cref="GroupOptions.Number"/>.</summary>
+    public IReadOnlyList<long> Numbers { get; init; } = [];
+}
 
 /// <summary>
 /// The identity of a member at one moment. The broker refuses a generation that is older than the group's; an empty
@@ -76,4 +80,10 @@ internal sealed class GroupOptions
     /// the client, and more than once for the same partitions.
     /// </summary>
     public required Action<IReadOnlyList<int>> Voided { get; init; }
+
+    /// <summary>
+    /// Gives a partition a number when it becomes this member's. Called under the same lock as <see cref="Voided"/>: one that is
+    /// lost between the event and its handling must not get a number after it was voided.
+    /// </summary>
+    public Func<int, long> Number { get; init; } = static _ => 0;
 }

@@ -5,7 +5,8 @@ namespace KStreamSharp;
 /// events would do harm: an assignment that is taken back before it was told would still be told, and run.
 /// </summary>
 /// <remarks>Used under the member's lock.</remarks>
-internal sealed class GroupNews
+/// <param name="number">Gives a partition its number when its assignment is told.</param>
+internal sealed class GroupNews(Func<int, long> number)
 {
     private readonly HashSet<int> _told = [];
     private readonly HashSet<int> _toldToRevoke = [];
@@ -63,7 +64,7 @@ internal sealed class GroupNews
 
         int[] assigned = [.. Owned.Except(Revoking).Except(_told).Order()];
         _told.UnionWith(assigned);
-        return assigned.Length > 0 ? new(GroupEventKind.Assigned, assigned) : null;
+        return assigned.Length > 0 ? new(GroupEventKind.Assigned, assigned) { Numbers = [.. assigned.Select(number)] } : null;
     }
 
     private void Remove(IEnumerable<int> partitions)

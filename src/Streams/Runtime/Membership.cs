@@ -46,6 +46,7 @@ internal sealed class Membership(EngineParts parts) : IDisposable
             SessionTimeout = parts.Options.SessionTimeout,
             RevocationBudget = parts.Options.RevocationBudget,
             Voided = parts.Ownership.Void,
+            Number = parts.Ownership.Take,
         });
 
         GroupEvent? change = _member.Poll();
@@ -54,10 +55,10 @@ internal sealed class Membership(EngineParts parts) : IDisposable
             case GroupEventKind.Assigned:
                 Log.Assigned(parts.Logger, string.Join(", ", change.Partitions));
                 Interlocked.Add(ref parts.Counters.ShardsAssigned, change.Partitions.Count);
-                foreach (int shard in change.Partitions)
+                foreach ((int shard, long number) in change.Partitions.Zip(change.Numbers))
                 {
                     _revoking.Remove(shard);
-                    parts.Table.Assign(shard, parts.Ownership.Take(shard));
+                    parts.Table.Assign(shard, number);
                 }
 
                 Volatile.Write(ref _hasBeenAssigned, true);

@@ -1,8 +1,9 @@
 namespace KStreamSharp;
 
 /// <summary>
-/// The ownership number of every shard: a takeover gives the shard a new one, losing the shard makes it void. The broker
-/// fences members, never shards; a commit therefore checks the numbers after it has taken the group's token.
+/// The ownership number of every shard: an assignment gives the shard a new one, losing the shard makes it void; both under
+/// the lock of the group's member, so that the later one counts. The broker fences members, never shards; a commit therefore
+/// checks the numbers after it has taken the group's token.
 /// </summary>
 internal sealed class Ownership(int shards)
 {

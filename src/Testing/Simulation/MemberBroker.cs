@@ -21,6 +21,7 @@ internal sealed class MemberBroker(
             SessionTimeout = options.SessionTimeout,
             RevocationBudget = options.RevocationBudget,
             Voided = partitions => whenMembershipTurns(() => options.Voided(partitions)),
+            Number = options.Number,
         }),
         seen);
 

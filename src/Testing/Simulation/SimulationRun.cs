@@ -409,14 +409,17 @@ internal sealed partial class SimulationRun : IDisposable
         _cluster.Members.ForEach(member => member.IsAsleep = member.IsDeaf = false);
         _cluster.Broker.DeleteTopic(topic);
         _cluster.Broker.CreateTopic(new TopicSpec(topic, old.Partitions, old.Cleanup));
-        _cluster.MayEndBy = (_, error) => error.Message.Contains(topic, StringComparison.Ordinal) || IsInjected(error);
+        _cluster.MayEndBy = (_, error) => error.Message.Contains(topic, StringComparison.Ordinal) || IsInjected(error) || IsRefusal(error);
         _cluster.HasEndedBy = (_, error) => Count($"Ended: {error.Code}, a topic was made anew");
         _cluster.Wiped = (member, shard, reason) =>
         {
-            if (!member.Damaged.Contains(shard))
+            // With its changelog in place a folder may give way to a nearer source, as ever.
+            if (isChangelog && !member.Damaged.Contains(shard))
             {
                 throw new SimulationBreach($"shard {shard}: {member.Name} wipes its folder after '{topic}' was made anew: {reason}");
             }
+
+            _audit.Wiped(member, shard, reason);
         };
         UntilAllRefuse(topic, "goes on");
         _cluster.GoOn();
@@ -657,6 +660,9 @@ internal sealed partial class SimulationRun : IDisposable
         ExitCode.Broker => error.Message.Contains(Refuses, StringComparison.Ordinal) || error.Message.Contains($"Offset {OutOfRangeOffset} ", StringComparison.Ordinal)
             || (error.Message.Contains(Away, StringComparison.Ordinal) && error.Message.Contains("DescribeTopic", StringComparison.Ordinal) | error.Message.Contains("CreateTopic", StringComparison.Ordinal)),
         ExitCode.State => error.Message.Contains(NoSpace, StringComparison.Ordinal),
+
+        // An instance was endless when it was asked, and only then told to end: no process changes its mind like that.
+        ExitCode.Usage => error.Message.Contains("without an end", StringComparison.Ordinal),
         _ => false,
     };
 
@@ -804,6 +810,8 @@ internal sealed partial class SimulationRun : IDisposable
     private void UntilAllHaveLeft() => _cluster.Until(
         () =>
         {
+            // Often: a compaction takes the markers that the audit has not seen.
+            _audit.Look();
             _cluster.Members.FindAll(member => member.IsDone).ForEach(member => member.Stop());
             _cluster.Members.FindAll(member => !member.IsUp && _refused.ContainsKey(member)).ForEach(Open);
             return _over || _cluster.Members.TrueForAll(member => !member.IsUp);

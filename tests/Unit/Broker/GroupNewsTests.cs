@@ -4,7 +4,7 @@ namespace KStreamSharp.Tests;
 
 public class GroupNewsTests
 {
-    private readonly GroupNews _news = new();
+    private readonly GroupNews _news = new(static partition => partition);
 
     [Fact]
     public void AnAssignmentIsToldOnce()

@@ -210,7 +210,7 @@ internal sealed class EmbeddedGroupMember(EmbeddedBroker broker, GroupCoordinato
 
     public long RevokingSince { get; set; }
 
-    public GroupNews News { get; } = new();
+    public GroupNews News { get; } = new(options.Number);
 
     public HashSet<int> Owned => News.Owned;
 

@@ -31,7 +31,7 @@ internal sealed class KafkaGroupMember : GroupMember
     private IConsumer<Ignore, Ignore> _consumer;
     private readonly object _gate = new();
     private readonly Lock _inUse = new();
-    private readonly GroupNews _news = new();
+    private readonly GroupNews _news;
 
     /// <summary>What the client counts as its own, and claims when it joins again.</summary>
     private readonly HashSet<int> _claimed = [];
@@ -62,6 +62,7 @@ internal sealed class KafkaGroupMember : GroupMember
     {
         _broker = broker;
         _options = options;
+        _news = new GroupNews(options.Number);
         _consumer = NewClient();
         _thread = new Thread(Run) { Name = "kstream-kafka-member", IsBackground = true };
     }
