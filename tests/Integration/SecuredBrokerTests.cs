@@ -33,8 +33,9 @@ public sealed class SecuredBrokerTests(SecuredBroker broker, ITestOutputHelper o
     [Theory]
     [InlineData(0, "-in' cannot be described: ", "TopicAuthorizationFailed")]
     [InlineData(2, "-shards' cannot be ", "TopicAuthorizationFailed")]
-    [InlineData(3, "cannot be a member of group '", "GroupAuthorizationFailed")]
-    [InlineData(4, "/one/0' could not be initialized: ", "TransactionalIdAuthorizationFailed")]
+    [InlineData(3, "/application' could not be initialized: ", "TransactionalIdAuthorizationFailed")]
+    [InlineData(4, "-shards\" [0] to transaction: ", "TopicAuthorizationFailed")]
+    [InlineData(5, "cannot be a member of group '", "GroupAuthorizationFailed")]
     [InlineData(7, "-again.repartition\" [0] to transaction: ", "TopicAuthorizationFailed")]
     [InlineData(8, "-out\" [0] to transaction: ", "TopicAuthorizationFailed")]
     public async Task WhatIsNotAllowedIsNamed(int allowed, string resource, string code)
@@ -98,10 +99,10 @@ public sealed class SecuredBrokerTests(SecuredBroker broker, ITestOutputHelper o
             (ResourceType.Topic, $"{_app}-in", ResourcePatternType.Literal, [AclOperation.Read, AclOperation.DescribeConfigs]),
             (ResourceType.Topic, $"{_app}-out", ResourcePatternType.Literal, [AclOperation.Describe, AclOperation.DescribeConfigs]),
             (ResourceType.Topic, $"{_app}-", ResourcePatternType.Prefixed, [AclOperation.Create, AclOperation.Read, AclOperation.DescribeConfigs]),
-            (ResourceType.Group, _app, ResourcePatternType.Literal, [AclOperation.Read]),
             (TransactionalId, $"{_app}/", ResourcePatternType.Prefixed, [AclOperation.Write]),
-            (ResourceType.Topic, $"{_app}-changelog", ResourcePatternType.Literal, [AclOperation.Write]),
             (ResourceType.Topic, $"{_app}-shards", ResourcePatternType.Literal, [AclOperation.Write]),
+            (ResourceType.Group, _app, ResourcePatternType.Literal, [AclOperation.Read]),
+            (ResourceType.Topic, $"{_app}-changelog", ResourcePatternType.Literal, [AclOperation.Write]),
             (ResourceType.Topic, $"{_app}-again.repartition", ResourcePatternType.Literal, [AclOperation.Write]),
             (ResourceType.Topic, $"{_app}-out", ResourcePatternType.Literal, [AclOperation.Write]),
             (ResourceType.Topic, $"{_app}-", ResourcePatternType.Prefixed, [AclOperation.Delete]),
