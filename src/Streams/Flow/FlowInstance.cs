@@ -27,6 +27,9 @@ internal sealed class FlowPlace
 
     public TurnSlices Slices { get; init; } = new();
 
+    /// <summary>How many keys a slice of timers or of the end of the input has, given how many it has at the most.</summary>
+    public Func<int, int> SliceOf { get; init; } = static most => most;
+
     /// <summary>
     /// Asked between two calls of work that may carry over a commit (timers, the end of the input), with the number of calls
     /// done: true when the rest is to wait for the next turn.

@@ -115,6 +115,11 @@ internal sealed class AppTopics
 
             Guid changelogId = known is null ? Ensure(broker, changelog).Id : ChangelogAsItWas(broker, flow, app, known);
             claimed = [.. steps.Keys.Where(topic => known?.Repartitions.Contains(topic) != true)];
+            if (FirstOfAnother(broker, app, claimed) is { } taken)
+            {
+                throw Taken(taken.Topic, steps[taken.Topic], taken.Owner);
+            }
+
             foreach (string topic in claimed.Where(_ => isNew || known is not null))
             {
                 // An application of an earlier version has no record, and may have written them.
@@ -128,18 +133,31 @@ internal sealed class AppTopics
                 Repartitions = claimed.Union(known?.Repartitions ?? FrozenSet<string>.Empty).ToFrozenSet(),
             };
         });
-        foreach (string topic in claimed)
+        // Once more, now that the claim can be seen: of two that claim one name at once, at least one sees the other's.
+        if (FirstOfAnother(broker, app, claimed) is { } other)
         {
-            if (AppRecord.OwnerOf(broker, topic, app) is { } owner)
-            {
-                AppRecord.Settle(broker, app, now, known => known! with { Repartitions = known.Repartitions.Except(claimed).ToFrozenSet() });
-                throw new StreamException(
-                    ExitCode.Usage, $"Topic '{topic}' of step '{steps[topic].Id}' belongs to application '{owner}': the names of application and step join alike, and each application would read the other's items. Give the step or the application another id.");
-            }
+            AppRecord.Settle(broker, app, now, known => known! with { Repartitions = known.Repartitions.Except(claimed).ToFrozenSet() });
+            throw Taken(other.Topic, steps[other.Topic], other.Owner);
         }
 
         return record;
     }
+
+    private static (string Topic, string Owner)? FirstOfAnother(Broker broker, string app, string[] topics)
+    {
+        foreach (string topic in topics)
+        {
+            if (AppRecord.OwnerOf(broker, topic, app) is { } owner)
+            {
+                return (topic, owner);
+            }
+        }
+
+        return null;
+    }
+
+    private static StreamException Taken(string topic, Step step, string owner) => new(
+        ExitCode.Usage, $"Topic '{topic}' of step '{step.Id}' belongs to application '{owner}': the names of application and step join alike, and each application would read the other's items. Give the step or the application another id.");
 
     private static Guid ChangelogAsItWas(Broker broker, Dataflow flow, string app, AppRecord known)
     {

@@ -28,7 +28,7 @@ internal sealed class Shard : IDisposable
     private long _answering = -1;
     private long _answered = -1;
 
-    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction, ShardSnapshots? snapshots, RunLedger ledger, Func<int, bool> isUrgent, Func<bool> isOutOfTime)
+    public Shard(EngineParts parts, RestoredShard restored, Transaction transaction, ShardSnapshots? snapshots, RunLedger ledger, Func<int, int> sliceOf, Func<int, bool> isUrgent, Func<bool> isOutOfTime)
     {
         _ledger = ledger;
         Snapshots = snapshots;
@@ -53,6 +53,7 @@ internal sealed class Shard : IDisposable
             Store = Store,
             Limits = parts.Limits,
             Slices = parts.Options.Slices,
+            SliceOf = sliceOf,
             IsUrgent = isUrgent,
             IsOutOfTime = isOutOfTime,
         };
@@ -219,7 +220,8 @@ internal sealed class Shard : IDisposable
     {
         foreach (Node node in Flow.Nodes)
         {
-            if (!_ended.Contains(node.Step))
+            // After an abort a step fires timers that it had done with; what they emit may reach one that has ended.
+            if (!_ended.Contains(node.Step) || node.IsInTurn)
             {
                 node.EndTurn();
             }

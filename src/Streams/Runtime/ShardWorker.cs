@@ -42,6 +42,7 @@ internal sealed class ShardWorker : IDisposable
     private int _outlived;
     private string _outlivedBy = "";
     private volatile string? _slowStep;
+    private TimeSpan? _workedFor;
     private long _purgeFailedAt;
     private long _turnBegan;
     private long _turnEnded;
@@ -310,7 +311,7 @@ internal sealed class ShardWorker : IDisposable
     private void Adopt(RestoredShard restored)
     {
         ShardSnapshots? snapshots = _snapshotter is null ? null : new(_parts, _snapshotter, _ledger.Requests, restored);
-        Shard shard = new(_parts, restored, _transaction, snapshots, _ledger, IsUrgentAfter, IsOutOfTime) { FlushedAt = _parts.Time.GetTimestamp() };
+        Shard shard = new(_parts, restored, _transaction, snapshots, _ledger, SliceOf, IsUrgentAfter, IsOutOfTime) { FlushedAt = _parts.Time.GetTimestamp() };
         _shards.Add(shard);
         shard.Assign(Reader);
     }
@@ -627,6 +628,9 @@ internal sealed class ShardWorker : IDisposable
     /// </summary>
     private bool IsUrgentAfter(int calls) => (calls > 0 || (_pace.IsCareful && HasWorked(_current!))) && _lookAround && IsUrgent();
 
+    /// <summary>What a slice emits goes through the batches behind it in the same turn, so small turns have small slices.</summary>
+    private int SliceOf(int most) => _pace.IsCareful ? Math.Min(most, _pace.Records) : most;
+
     private static bool HasWorked(Shard shard) => shard.Touched || shard.DirtyBytes > 0;
 
     /// <summary>Whether work that cannot be left half done is to be broken off.</summary>
@@ -710,6 +714,7 @@ internal sealed class ShardWorker : IDisposable
     private void Complete(Shard[] touched)
     {
         long began = _parts.Time.GetTimestamp();
+        _workedFor = _touchedSince == 0 ? TimeSpan.Zero : _parts.Time.GetElapsedTime(_touchedSince, began);
         using Activity? span = _parts.Telemetry.Start(Telemetry.CommitSpan);
         try
         {
@@ -773,7 +778,8 @@ internal sealed class ShardWorker : IDisposable
     private void GoBack(BrokerException error)
     {
         Interlocked.Increment(ref _parts.Counters.TransactionFailures[(int)error.Consequence]);
-        if (error.Consequence != Consequence.Stop && _touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.TransactionTimeout)
+        // Not the time that a commit waits for its broker: that is no step's fault.
+        if (error.Consequence != Consequence.Stop && _touchedSince != 0 && (_workedFor ?? _parts.Time.GetElapsedTime(_touchedSince)) >= _parts.Options.TransactionTimeout)
         {
             Outlived(share: 0.5);
         }
@@ -896,6 +902,7 @@ internal sealed class ShardWorker : IDisposable
         _touchedSince = 0;
         _recordsSince = 0;
         _slowStep = null;
+        _workedFor = null;
     }
 
     /// <summary>The shard's state in memory and in the store can no longer be told from the broker's: from the start again.</summary>

@@ -100,8 +100,9 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         bool complete = true;
         if (_kind.Eof)
         {
-            List<byte[]> keys = NextLiveKeys(cursor, _slices.EndOfInput);
-            complete = keys.Count < _slices.EndOfInput;
+            int slice = Instance.Place.SliceOf(_slices.EndOfInput);
+            List<byte[]> keys = NextLiveKeys(cursor, slice);
+            complete = keys.Count < slice;
             for (int done = 0; done < keys.Count; done++)
             {
                 if (Instance.Place.IsUrgent(done))
@@ -370,13 +371,14 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         }
 
         int looked = 0;
+        int slice = Instance.Place.SliceOf(_slices.Timers);
         _moreDue = false;
         _nextHint = long.MaxValue;
         for (; hints.Valid() && TimerKey.IsOf(hints.GetKeySpan(), _timerPrefix); hints.Next())
         {
             ReadOnlySpan<byte> hint = hints.GetKeySpan();
             long time = TimerKey.Time(hint, _timerPrefix.Length);
-            if (time > now || looked++ == _slices.Timers)
+            if (time > now || looked++ == slice)
             {
                 _nextHint = time;
                 _moreDue = time <= now;

@@ -153,6 +153,40 @@ public sealed class LongTurnTests : IDisposable
         Assert.InRange(_calls, 40, 50);
     }
 
+    /// <summary>A slice of many quick keys, and for each of them slow work in a batch behind.</summary>
+    [Fact]
+    public void SlowBatchesBehindTheEndOfInputAreDoneInSmallerSlices()
+    {
+        Cluster cluster = Slow(input => input.MaxFinal("max").StatefulBatch<int, int>("batch", () => new Passing(() => Work(100))));
+        cluster.End();
+
+        cluster.Until(() => cluster.Members[0].IsDone, "the run is done", rounds: 900);
+
+        Assert.Equal(40, cluster.Outputs(Out).Count());
+        Assert.InRange(_calls, 40, 120);
+    }
+
+    /// <summary>Outputs that a broker does not take are no slow step: they are waited for, and written in the end.</summary>
+    [Fact]
+    public void ACommitThatWaitsForItsBrokerIsNoStepThatOutlivesTheTransaction()
+    {
+        Cluster cluster = Slow(input => input, commitInterval: 100);
+        int failures = 0;
+        cluster.Broker.WriterFaults = (_, call, done) =>
+        {
+            if (call == "SendOffsets" && !done && cluster.Members[0].Running > 0 && failures < 10)
+            {
+                failures++;
+                cluster.Clock.Advance(TimeSpan.FromSeconds(1.2));
+                throw new BrokerException(Consequence.Abort, "no answer");
+            }
+        };
+
+        cluster.Until(() => cluster.Outputs(Out).Count() == 40, "all are out", rounds: 900);
+
+        Assert.Equal(10, failures);
+    }
+
     /// <summary>The first does not make the transaction old enough to be committed, the second outlives it.</summary>
     [Fact]
     public void ASlowRecordBehindAnotherIsDoneInATransactionOfItsOwn()
