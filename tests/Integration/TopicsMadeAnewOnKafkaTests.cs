@@ -55,6 +55,7 @@ public sealed class TopicsMadeAnewOnKafkaTests(KafkaCluster cluster) : IDisposab
     public async Task ItemsKeepTheTimestampsOfTheirRecordsWhateverTheBrokersDefaultsAre()
     {
         await using OwnBroker own = await OwnBroker.Start("PLAINTEXT", ("KAFKA_LOG_MESSAGE_TIMESTAMP_TYPE", "LogAppendTime"), ("KAFKA_LOG_MESSAGE_TIMESTAMP_BEFORE_MAX_MS", "604800000"));
+        own.AwaitAnswer();
         using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = own.Address });
         MakeTopics(broker);
         Write(broker, 3);
