@@ -399,14 +399,7 @@ internal sealed partial class SimulationRun : IDisposable
 
         Count(e.Kind, isChangelog ? "the changelog" : old.Cleanup == TopicCleanup.Keep ? "a repartition topic" : "an input");
         _madeAnew = _over = true;
-        _settling = true;
-        _store?.Settle();
-        _armed.Clear();
-        _failing.Clear();
-        _cluster.Broker.ReleaseOffsets();
-        _held.ForEach(_cluster.Broker.ReleaseMarkers);
-        _held.Clear();
-        _cluster.Members.ForEach(member => member.IsAsleep = member.IsDeaf = false);
+        EndFaults();
         _cluster.Broker.DeleteTopic(topic);
         _cluster.Broker.CreateTopic(new TopicSpec(topic, old.Partitions, old.Cleanup));
         _cluster.MayEndBy = (_, error) => error.Message.Contains(topic, StringComparison.Ordinal) || IsInjected(error) || IsRefusal(error);
@@ -779,8 +772,8 @@ internal sealed partial class SimulationRun : IDisposable
         }
     }
 
-    /// <summary>The faults are over: all must get to the end, and leave.</summary>
-    private void Finish()
+    /// <summary>From here on nothing fails, waits or sleeps by the simulation's doing.</summary>
+    private void EndFaults()
     {
         _settling = true;
         _store?.Settle();
@@ -790,6 +783,12 @@ internal sealed partial class SimulationRun : IDisposable
         _held.ForEach(_cluster.Broker.ReleaseMarkers);
         _held.Clear();
         _cluster.Members.ForEach(member => member.IsAsleep = member.IsDeaf = false);
+    }
+
+    /// <summary>The faults are over: all must get to the end, and leave.</summary>
+    private void Finish()
+    {
+        EndFaults();
         if (_cluster.Members.Count == 0)
         {
             Add();
