@@ -123,7 +123,7 @@ internal sealed class Reset(Broker broker, Dataflow flow, string app, LocalFolde
     {
         if (Exists(InternalTopics.Shards(App)) && BrokerCalls.Ask(() => AppRecord.Find(Broker, App)) is { } record)
         {
-            return [.. record.Repartitions];
+            return OnlyOwn([.. record.Repartitions]);
         }
 
         HashSet<string> topics = [.. flow.Steps.Where(step => step.IsRepartition).Select(step => step.RepartitionTopic(App))];
@@ -136,6 +136,12 @@ internal sealed class Reset(Broker broker, Dataflow flow, string app, LocalFolde
             topics.UnionWith((marker?.Positions.Keys ?? []).Select(source => source.Topic).Where(IsRepartition));
         }
 
+        return OnlyOwn(topics);
+    }
+
+    /// <summary>Without those that another application claims, too: of two first starts at once, one that was killed may not have taken its claim back.</summary>
+    private HashSet<string> OnlyOwn(HashSet<string> topics)
+    {
         topics.RemoveWhere(topic => BrokerCalls.Ask(() => AppRecord.OwnerOf(Broker, topic, App)) is not null);
         return topics;
     }

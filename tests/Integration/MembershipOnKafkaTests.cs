@@ -52,16 +52,27 @@ public sealed class MembershipOnKafkaTests(KafkaCluster cluster, ITestOutputHelp
         }
     }
 
-    [Fact]
-    public void OfTwoProcessesWithOneIdOneEndsWithAClearError()
+    /// <summary>Protocol <c>consumer</c> takes both for members; there they find out by fencing each other.</summary>
+    [Theory]
+    [InlineData(KafkaGroupProtocol.Classic)]
+    [InlineData(KafkaGroupProtocol.Consumer)]
+    public void OfTwoProcessesWithOneIdOneEndsWithAClearError(KafkaGroupProtocol protocol)
     {
         using CountTopics topics = new(cluster.Address, partitions: 2);
-        using InstanceProcess first = Start(topics, "same");
+        using InstanceProcess first = Start(topics, "same", protocol);
         topics.Load(100);
         topics.AwaitAll(Limit, first);
-        using InstanceProcess second = Start(topics, "same");
+        using InstanceProcess second = Start(topics, "same", protocol);
 
-        topics.Until(Limit, () => first.HasExited || second.HasExited, () => "both go on");
+        topics.Until(
+            Limit,
+            () =>
+            {
+                // What is not committed fences nobody.
+                topics.Load(10);
+                return first.HasExited || second.HasExited;
+            },
+            () => "both go on");
 
         InstanceProcess ended = first.HasExited ? first : second;
         InstanceProcess other = first.HasExited ? second : first;

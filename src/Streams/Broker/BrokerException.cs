@@ -29,6 +29,9 @@ internal sealed class BrokerException : Exception
         : base(message, inner) => Consequence = consequence;
 
     public Consequence Consequence { get; }
+
+    /// <summary>Of a writer: a newer one has its transactional id, or its transaction timed out.</summary>
+    public bool IsFenced { get; init; }
 }
 
 /// <summary>A reader was told to start outside of what the partition keeps.</summary>

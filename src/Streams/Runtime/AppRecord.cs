@@ -83,12 +83,12 @@ internal sealed record AppRecord
     {
         for (int attempt = 1; ; attempt++)
         {
-            // Most starts end here, and fence nobody.
+            // Most starts end here, and fence nobody. Without a record another first start may be at work: what to make of that is
+            // decided when it is fenced.
             AppRecord? known = Find(broker, app, toTheEnd: false);
-            AppRecord wanted = decide(known);
-            if (ReferenceEquals(known, wanted))
+            if (known is not null && ReferenceEquals(known, decide(known)))
             {
-                return wanted;
+                return known;
             }
 
             // No instance's id has a slash, so this is nobody else's.
@@ -97,7 +97,7 @@ internal sealed record AppRecord
             {
                 Retry(writer.Initialize);
                 known = Find(broker, app, toTheEnd: true);
-                wanted = decide(known);
+                AppRecord wanted = decide(known);
                 if (!ReferenceEquals(known, wanted))
                 {
                     writer.Begin();

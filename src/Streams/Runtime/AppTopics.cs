@@ -85,7 +85,7 @@ internal sealed class AppTopics
         CheckCopartitioning(flow, topics, shards);
         string shardsTopic = InternalTopics.Shards(app);
         topics[shardsTopic] = Ensure(broker, new TopicSpec(shardsTopic, shards, TopicCleanup.Compact));
-        AppRecord record = Claim(broker, flow, app, now, isNew: existing is null, new TopicSpec(InternalTopics.Changelog(app), shards, TopicCleanup.Compact));
+        AppRecord record = Claim(broker, flow, app, now, new TopicSpec(InternalTopics.Changelog(app), shards, TopicCleanup.Compact));
         topics[InternalTopics.Changelog(app)] = Ensure(broker, new TopicSpec(InternalTopics.Changelog(app), shards, TopicCleanup.Compact));
         foreach (Step step in flow.Steps.Where(step => step.IsRepartition))
         {
@@ -101,7 +101,7 @@ internal sealed class AppTopics
     /// the repartition topics are its own. Those are claimed before they are made, and others' claims are looked at after that:
     /// of two applications that claim one name, at least one sees it.
     /// </summary>
-    private static AppRecord Claim(Broker broker, Dataflow flow, string app, long now, bool isNew, TopicSpec changelog)
+    private static AppRecord Claim(Broker broker, Dataflow flow, string app, long now, TopicSpec changelog)
     {
         Dictionary<string, Step> steps = flow.Steps.Where(step => step.IsRepartition).ToDictionary(step => step.RepartitionTopic(app));
         string[] claimed = [];
@@ -120,9 +120,10 @@ internal sealed class AppTopics
                 throw Taken(taken.Topic, steps[taken.Topic], taken.Owner);
             }
 
-            foreach (string topic in claimed.Where(_ => isNew || known is not null))
+            // An application of an earlier version has run without a record, and may have written them.
+            bool hasRun = known is null && HasRecords(broker, changelog.Name);
+            foreach (string topic in claimed.Where(_ => !hasRun))
             {
-                // An application of an earlier version has no record, and may have written them.
                 CheckUnused(broker, app, steps[topic].Id, topic);
             }
 
@@ -168,14 +169,16 @@ internal sealed class AppTopics
 
     private static void CheckUnused(Broker broker, string app, string step, string topic)
     {
-        if (AppRecord.OwnerOf(broker, topic, app) is null
-            && broker.DescribeTopic(topic) is { } found
-            && Enumerable.Range(0, found.Partitions).Any(partition => broker.EndOffset(new(topic, partition), committedOnly: false) > 0))
+        if (AppRecord.OwnerOf(broker, topic, app) is null && HasRecords(broker, topic))
         {
             throw new StreamException(
                 ExitCode.Usage, $"Topic '{topic}' of step '{step}' has records that application '{app}' has not written. Delete it if nothing of it is needed, or give the step or the application another id.");
         }
     }
+
+    private static bool HasRecords(Broker broker, string topic) =>
+        broker.DescribeTopic(topic) is { } found
+        && Enumerable.Range(0, found.Partitions).Any(partition => broker.EndOffset(new(topic, partition), committedOnly: false) > 0);
 
     private static TopicDescription Ensure(Broker broker, TopicSpec wanted)
     {

@@ -33,6 +33,9 @@ internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
     /// <summary>What people ask of the owners of shards, in the same topic.</summary>
     public SnapshotRequests Requests { get; } = new(parts.ShardCount);
 
+    /// <summary>The instance works to an end.</summary>
+    public bool IsForFiniteRun => own.IsWanted;
+
     /// <summary>What is known now; another object when something has changed.</summary>
     public State Current => _state;
 

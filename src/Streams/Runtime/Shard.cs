@@ -220,8 +220,7 @@ internal sealed class Shard : IDisposable
     {
         foreach (Node node in Flow.Nodes)
         {
-            // After an abort a step fires timers that it had done with; what they emit may reach one that has ended.
-            if (!_ended.Contains(node.Step) || node.IsInTurn)
+            if (!HasEnded(node.Step) || node.IsInTurn)
             {
                 node.EndTurn();
             }
@@ -280,7 +279,7 @@ internal sealed class Shard : IDisposable
         {
             foreach (StatefulNode node in Flow.StatefulNodes)
             {
-                if (node.HasMoreDue && !_ended.Contains(node.Step))
+                if (node.HasMoreDue && !HasEnded(node.Step))
                 {
                     return true;
                 }
@@ -547,6 +546,12 @@ internal sealed class Shard : IDisposable
         _ended.Add(step);
         return true;
     }
+
+    /// <summary>
+    /// Whether a step has done its work at the end of the run. What is committed counts, too: after an abort or a restart the
+    /// steps end anew one by one, and until its turn comes a step must not fire timers that it had done with.
+    /// </summary>
+    private bool HasEnded(Step step) => _ended.Contains(step) || (_ledger.IsForFiniteRun && Run.EndedSteps.Contains(step.Id));
 
     private static string SinkOf(Step step) => step.Id + "/sink";
 }

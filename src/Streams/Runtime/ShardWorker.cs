@@ -12,10 +12,12 @@ internal sealed class ShardWorker : IDisposable
     private static readonly TimeSpan FlushEvery = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan TouchAllEvery = TimeSpan.FromHours(6);
     private static readonly TimeSpan PurgeAgainAfter = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan FencedWithin = TimeSpan.FromMinutes(2);
 
     private const int AbortsInARowMax = 20;
     private const int OutlivedMax = 3;
     private const int HealsMax = 3;
+    private const int FencedMax = 3;
 
     private readonly EngineParts _parts;
     private readonly Membership _membership;
@@ -44,6 +46,8 @@ internal sealed class ShardWorker : IDisposable
     private volatile string? _slowStep;
     private TimeSpan? _workedFor;
     private long _purgeFailedAt;
+    private int _fenced;
+    private long _fencedSince;
     private long _turnBegan;
     private long _turnEnded;
     private volatile Shard? _current;
@@ -700,6 +704,9 @@ internal sealed class ShardWorker : IDisposable
 
         _announcedOpen = false;
         Begin();
+
+        // As in Guard: what follows may wait for the broker.
+        Volatile.Write(ref _turnBegan, 0);
         foreach (Shard shard in touched.Where(_shards.Contains))
         {
             Purge(shard);
@@ -709,6 +716,8 @@ internal sealed class ShardWorker : IDisposable
                 shard.FlushedAt = _parts.Time.GetTimestamp();
             }
         }
+
+        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
     }
 
     private void Complete(Shard[] touched)
@@ -790,6 +799,7 @@ internal sealed class ShardWorker : IDisposable
                 throw new StreamException(ExitCode.Broker, error.Message, error);
 
             case Consequence.NewWriter:
+                CheckAlone(error);
                 Shard[] touched = [.. _shards.Where(shard => shard.Touched)];
                 Log.NewWriter(_parts.Logger, touched.Length, error.Message);
                 _transaction.Replace();
@@ -818,6 +828,34 @@ internal sealed class ShardWorker : IDisposable
         if (_abortsInARow > AbortsInARowMax && _parts.Time.GetElapsedTime(_failingSince) >= _parts.Options.SessionTimeout)
         {
             throw new StreamException(ExitCode.Broker, $"{_abortsInARow} transactions in a row failed; the last: {error.Message}", error);
+        }
+    }
+
+    /// <summary>
+    /// Nobody but this worker has its transactional id, and a transaction that is younger than its limit has not timed out: who
+    /// fences it is another live process of the same instance id. The classic protocol tells, <c>consumer</c> takes both as members.
+    /// </summary>
+    /// <exception cref="StreamException">That has happened several times within a short time.</exception>
+    private void CheckAlone(BrokerException error)
+    {
+        if (!error.IsFenced || (_touchedSince != 0 && _parts.Time.GetElapsedTime(_touchedSince) >= _parts.Options.TransactionTimeout / 2))
+        {
+            return;
+        }
+
+        long now = _parts.Time.GetTimestamp();
+        if (_fenced == 0 || _parts.Time.GetElapsedTime(_fencedSince, now) > FencedWithin)
+        {
+            _fenced = 0;
+            _fencedSince = now;
+        }
+
+        if (++_fenced == FencedMax)
+        {
+            throw new StreamException(
+                ExitCode.Broker,
+                $"Another live process of application '{_parts.App}' uses instance id '{_parts.InstanceId}': it fenced this one {_fenced} times. Give each instance an id of its own (InstanceId, --instance-id). {error.Message}",
+                error);
         }
     }
 

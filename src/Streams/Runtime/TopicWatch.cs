@@ -25,5 +25,10 @@ internal sealed class TopicWatch(EngineParts parts)
         {
             // The broker is away; the next look tells.
         }
+        catch (BrokerException error)
+        {
+            // To look is housekeeping: what may not be asked any more is no reason to end. Whatever reads and writes says what it needs.
+            Log.TopicsNotLookedAt(parts.Logger, Every.TotalMinutes, error.Message);
+        }
     }
 }

@@ -43,6 +43,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
     private byte[]? _examined;
     private long _nextHint = Unknown;
     private bool _moreDue;
+    private byte[]? _resumeAt;
     private Cell? _last;
 
     public KeyedNode(FlowInstance instance, Step step, StatefulKind<TKey, TIn, TOut> kind, Serde<TKey> keySerde, Port<Keyed<TKey, TOut>> next)
@@ -203,6 +204,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         _examined = null;
         _nextHint = Unknown;
         _moreDue = false;
+        _resumeAt = null;
     }
 
     public override byte[]? Peek(ReadOnlySpan<byte> key) => _bySpan.TryGetValue(key, out Cell? cell)
@@ -296,6 +298,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         byte[]? examined = _examined;
         CollectDue(now);
         _due.Sort(Cell.ByKey);
+        GoOnWhereItWasCut();
         for (int done = 0; done < _due.Count; done++)
         {
             if (Instance.Place.IsUrgent(done))
@@ -328,6 +331,22 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         _due.Clear();
     }
 
+    /// <summary>Keys that are always due must not keep those behind them from their notification, where a turn has no time for all.</summary>
+    private void GoOnWhereItWasCut()
+    {
+        if (_resumeAt is { } resumeAt)
+        {
+            _resumeAt = null;
+            int first = _due.FindIndex(cell => Cell.Compare(cell.KeyBytes, resumeAt) >= 0);
+            if (first > 0)
+            {
+                Cell[] before = [.. _due.Take(first)];
+                _due.RemoveRange(0, first);
+                _due.AddRange(before);
+            }
+        }
+    }
+
     /// <summary>
     /// The due keys from one on wait for the next turn, perhaps past a commit. Their hints must outlive it: so none of this slice
     /// counts as examined. Those of keys that have been notified are no longer true, and are passed over next time.
@@ -348,6 +367,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
         _examined = examined;
         _nextHint = Instance.Now.UtcTicks;
         _moreDue = true;
+        _resumeAt = _due[first].KeyBytes;
     }
 
     private void CollectDue(long now)

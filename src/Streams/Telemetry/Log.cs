@@ -114,4 +114,7 @@ internal static partial class Log
 
     [LoggerMessage(601, LogLevel.Warning, "Topic '{Topic}' is not there; a broker may not have heard of it yet, and is asked again for {Seconds:F0} s.")]
     public static partial void TopicAbsent(ILogger logger, string topic, double seconds);
+
+    [LoggerMessage(602, LogLevel.Warning, "Whether the topics are still the ones of the start cannot be looked at; it is tried again in {Minutes:F0} min: {Reason}")]
+    public static partial void TopicsNotLookedAt(ILogger logger, double minutes, string reason);
 }

@@ -6,6 +6,9 @@ internal sealed class WatchedBroker(Broker broker) : Broker
     /// <summary>Told when it is asked where a partition begins or ends, before it answers.</summary>
     public Action<TopicPartition> Asked { get; init; } = _ => { };
 
+    /// <summary>Told when a topic is asked for, before it answers.</summary>
+    public Action<string> Described { get; init; } = _ => { };
+
     /// <summary>Told of each reader that is made, on the thread that makes it.</summary>
     public Action<Reader> MadeReader { get; init; } = _ => { };
 
@@ -21,7 +24,11 @@ internal sealed class WatchedBroker(Broker broker) : Broker
         return broker.EndOffset(partition, committedOnly);
     }
 
-    internal override TopicDescription? DescribeTopic(string topic) => broker.DescribeTopic(topic);
+    internal override TopicDescription? DescribeTopic(string topic)
+    {
+        Described(topic);
+        return broker.DescribeTopic(topic);
+    }
 
     internal override TopicDescription CreateTopic(TopicSpec topic) => broker.CreateTopic(topic);
 

@@ -187,6 +187,45 @@ public sealed class AppRecordTests : IDisposable
             StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void AFirstStartThatEndedBeforeItsRecordIsNotTakenForAnEarlierVersion()
+    {
+        _cluster.Broker.CreateTopic(new TopicSpec("orders-shards", 2, TopicCleanup.Compact));
+        _cluster.Broker.CreateTopic(new TopicSpec("orders-changelog", 2, TopicCleanup.Compact));
+        _cluster.Broker.CreateTopic(new TopicSpec("orders-total.repartition", 2, TopicCleanup.Keep));
+        _cluster.Broker.Produce("orders-total.repartition", "a"u8.ToArray(), [0, 0, 0, 1]);
+
+        Assert.Contains(
+            "has records that application 'orders' has not written",
+            Assert.Throws<StreamException>(() => Open(Totals("orders", "total"), "orders")).Message,
+            StringComparison.Ordinal);
+    }
+
+    /// <summary>The other one has run already by the time that this one, which looked before, begins to write.</summary>
+    [Fact]
+    public void AFirstStartThatComesLateFindsTheOthersRecords()
+    {
+        using Cluster cluster = new(Totals("orders", "total"), shards: 2);
+        cluster.Broker.CreateTopic("orders-out", 2);
+        bool isLate = false;
+        cluster.Broker.WriterFaults = (id, call, after) =>
+        {
+            if (id == "orders/application" && call == nameof(TransactionalWriter.Initialize) && !isLate)
+            {
+                isLate = true;
+                Cluster.Member first = cluster.Add("first");
+                cluster.Until(() => first.Running == 2, "it runs");
+                cluster.Broker.Produce("orders-in", "a1"u8.ToArray(), [0, 0, 0, 1], partition: 0);
+                cluster.Until(() => cluster.Broker.ReadAll("orders-total.repartition").Any(record => record.Key is not null), "it has written");
+            }
+        };
+
+        Cluster.Member late = cluster.Add("late");
+
+        Assert.True(isLate);
+        cluster.Until(() => late.Running == 1, "it takes its share");
+    }
+
     private static string Key(EmbeddedRecord record) => System.Text.Encoding.UTF8.GetString(record.Key ?? []);
 
     private static Dataflow Totals(string id, string step)

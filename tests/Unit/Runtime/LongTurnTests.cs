@@ -139,6 +139,62 @@ public sealed class LongTurnTests : IDisposable
         Assert.InRange(_calls, 40, 60);
     }
 
+    [Fact]
+    public void KeysThatAreAlwaysDueDoNotKeepTheOthersFromTheirNotification()
+    {
+        Cluster cluster = Slow(input => input.Stateful<int, int>("notify", () => new AlwaysDue(() => _cluster!.Clock.GetUtcNow(), () => Work(60))));
+
+        cluster.Until(() => cluster.Outputs(Out).Select(output => output.Key).Distinct().Count() == 40, "each was called", rounds: 300);
+    }
+
+    /// <summary>A step has done with the run, another one is in the midst of its end; then the instance starts again, after the timers' time.</summary>
+    [Theory]
+    [InlineData("commit.6")]
+    [InlineData("abort")]
+    public void AStepThatHasEndedFiresNoTimersAfterARestart(string how)
+    {
+        Dataflow flow = new("ended");
+        KeyedStream<string, int> timed = flow.Input("in", In).Stateful<int, int>("timed", () => new EndingWithTimer(() => _cluster!.Clock.GetUtcNow()));
+        timed.Output("write", Out);
+        timed.Stateful<int, int>("second", () => new Ending(() => { })).KeyRemove("unkey").Output("write-second", Values);
+        _cluster = new(flow, shards: 1);
+        Cluster cluster = _cluster;
+        cluster.Adjust = options => options with { CommitInterval = TimeSpan.Zero, Slices = new TurnSlices { EndOfInput = 2 } };
+        Cluster.Member member = cluster.Add("one");
+        for (int key = 0; key < 25; key++)
+        {
+            Produce(cluster, key, key);
+        }
+
+        cluster.Until(() => member.Instance!.Status.RecordsIn == 25, "all are read");
+        cluster.End();
+        cluster.Until(() => cluster.Broker.ReadAll("values").Count() >= 5, "the second step ends");
+        Assert.False(member.IsDone);
+        if (how == "abort")
+        {
+            cluster.Broker.WriterFaults = (_, call, after) =>
+            {
+                if (call == nameof(TransactionalWriter.Commit) && !after)
+                {
+                    cluster.Broker.WriterFaults = null;
+                    cluster.Clock.Advance(TimeSpan.FromHours(2));
+                    throw new BrokerException(Consequence.Abort, "aborted by the test");
+                }
+            };
+        }
+        else
+        {
+            member.Crash();
+            cluster.Clock.Advance(TimeSpan.FromHours(2));
+            member.Open();
+        }
+
+        cluster.Until(() => member.IsDone, "the run is done");
+
+        Assert.Equal(Enumerable.Range(0, 25), cluster.Outputs(Out).Select(output => output.Value).Order());
+        Assert.Equal(25, cluster.Broker.ReadAll("values").Count());
+    }
+
     [Theory]
     [InlineData(100)]
     [InlineData(850)]
@@ -342,6 +398,39 @@ public sealed class LongTurnTests : IDisposable
             context.Emit(Value);
             work();
             return StateAction.Discard;
+        }
+    }
+
+    /// <summary>Every key wants to be called again at once.</summary>
+    private sealed class AlwaysDue(Func<DateTimeOffset> now, Action work) : Logic
+    {
+        public override DateTimeOffset? NotifyAt() => now();
+
+        public override StateAction OnNotify(StatefulContext<string, int> context)
+        {
+            context.Emit(Value);
+            work();
+            return StateAction.Retain;
+        }
+    }
+
+    /// <summary>Emits at the end of the input; a notification that comes after it would show as −1.</summary>
+    private sealed class EndingWithTimer(Func<DateTimeOffset> now) : Logic
+    {
+        private DateTimeOffset? _at;
+
+        public override DateTimeOffset? NotifyAt() => _at ??= now() + TimeSpan.FromHours(1);
+
+        public override StateAction OnNotify(StatefulContext<string, int> context)
+        {
+            context.Emit(-1);
+            return StateAction.Retain;
+        }
+
+        public override StateAction OnEof(StatefulContext<string, int> context)
+        {
+            context.Emit(Value);
+            return StateAction.Retain;
         }
     }
 

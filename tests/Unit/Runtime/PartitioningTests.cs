@@ -111,6 +111,35 @@ public class PartitioningTests
         Directory.Delete(folder, recursive: true);
     }
 
+    [Fact]
+    public void ATopicThatMayNotBeLookedAtAnyMoreDoesNotStopTheInstance()
+    {
+        using EmbeddedBroker broker = Broker(2, 2);
+        bool isRefused = false;
+        WatchedBroker watched = new(broker)
+        {
+            Described = _ =>
+            {
+                if (isRefused)
+                {
+                    throw new BrokerException(Consequence.Stop, "not allowed");
+                }
+            },
+        };
+        string folder = Directory.CreateTempSubdirectory("kstream-watch-").FullName;
+        DriverClock clock = new(DateTimeOffset.UnixEpoch.AddYears(50));
+        Lines lines = new();
+        using (Instance instance = Instance.Open(Join(), watched, new StreamOptions { StateDir = folder }, lines, clock))
+        {
+            isRefused = true;
+            clock.Advance(TimeSpan.FromMinutes(1));
+            instance.TopicWatch.Step();
+        }
+
+        Assert.Contains(lines.All, line => line.Contains("it is tried again in 1 min: not allowed", StringComparison.Ordinal));
+        Directory.Delete(folder, recursive: true);
+    }
+
     [Theory]
     [InlineData("123456789", 0xcbf43926)]
     [InlineData("", 0)]

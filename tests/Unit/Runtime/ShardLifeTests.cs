@@ -140,6 +140,34 @@ public class ShardLifeTests
         Assert.Equal(ledger.Pushed, cluster.Outputs(LedgerFlow.Counts).Count());
     }
 
+    /// <summary>A group that takes both for members, as that of protocol <c>consumer</c>, does not end one of them.</summary>
+    [Fact]
+    public void AnotherProcessOfTheSameInstanceIdEndsOneOfTheTwo()
+    {
+        LedgerFlow ledger = new();
+        using Cluster cluster = new(ledger.Flow, shards: 1);
+        cluster.Adjust = options => options with { Workers = 1 };
+        Cluster.Member member = cluster.Add("one");
+        cluster.Until(() => member.Running == 1, "the shard runs");
+        using TransactionalWriter twin = cluster.Broker.CreateWriter("ledger/one/0", TimeSpan.FromMinutes(1));
+        int fenced = 0;
+
+        StreamException error = Assert.Throws<StreamException>(() =>
+        {
+            for (; fenced < 10; fenced++)
+            {
+                int before = cluster.Outputs(LedgerFlow.Counts).Count();
+                twin.Initialize();
+                ledger.Push(cluster, "a1", 1);
+                cluster.Until(() => cluster.Outputs(LedgerFlow.Counts).Count() > before, "it goes on");
+            }
+        });
+
+        Assert.Equal(2, fenced);
+        Assert.Equal(ExitCode.Broker, error.Code);
+        Assert.Contains("Another live process of application 'ledger' uses instance id 'one'", error.Message, StringComparison.Ordinal);
+    }
+
     /// <summary>A broker may hold a transaction open that it ends for nobody; those who wait for it say so.</summary>
     [Fact]
     public void AShardThatWaitsForPositionsSaysSo()

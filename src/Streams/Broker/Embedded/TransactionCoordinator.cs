@@ -134,7 +134,10 @@ internal sealed class TransactionCoordinator(EmbeddedBroker broker, TimeProvider
         return _identities.TryGetValue(id, out Identity? identity) && identity.Epoch == epoch
             ? identity
             : throw new BrokerException(
-                Consequence.NewWriter, $"The writer of transactional id '{id}' is fenced: a newer one was initialized, or its transaction timed out.");
+                Consequence.NewWriter, $"The writer of transactional id '{id}' is fenced: a newer one was initialized, or its transaction timed out.")
+            {
+                IsFenced = true,
+            };
     }
 
     private sealed class Identity

@@ -252,7 +252,10 @@ public sealed class KafkaBroker : Broker, IDisposable
     internal BrokerException Failure(KafkaException error, string what)
     {
         Consequence consequence = KafkaErrors.Of(error);
-        return new(consequence, $"{what}: {Describe(error.Error)}.{(consequence == Consequence.Stop ? Advice(error.Error.Code) : "")}", error);
+        return new(consequence, $"{what}: {Describe(error.Error)}.{(consequence == Consequence.Stop ? Advice(error.Error.Code) : "")}", error)
+        {
+            IsFenced = KafkaErrors.IsFenced(error.Error.Code),
+        };
     }
 
     /// <summary>Nothing that the engine depends on is left to the broker's defaults.</summary>

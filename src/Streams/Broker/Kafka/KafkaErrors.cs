@@ -101,6 +101,9 @@ internal static class KafkaErrors
         };
     }
 
+    public static bool IsFenced(ErrorCode code) =>
+        code is ErrorCode.Local_Fenced or ErrorCode.ProducerFenced or ErrorCode.InvalidProducerEpoch;
+
     public static bool IsRefusal(ErrorCode code) =>
         code is ErrorCode.Local_Authentication or ErrorCode.SaslAuthenticationFailed or ErrorCode.UnsupportedSaslMechanism or ErrorCode.IllegalSaslState or ErrorCode.Local_Ssl;
 }

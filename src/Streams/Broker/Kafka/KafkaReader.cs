@@ -43,14 +43,19 @@ internal sealed class KafkaReader : Reader
         if (_assigned.Remove(partition, out KafkaPartition? former))
         {
             former.Clear();
-            if (former.IsPaused)
+            try
             {
-                // The client keeps a pause over unassign and assign; nobody here would remember it, and the partition would
-                // never be read again. So a pause ends with its assignment: what is assigned begins unpaused.
-                Call(partition, () => _consumer.Resume([KafkaBroker.Client(partition)]));
+                if (former.IsPaused)
+                {
+                    // The client keeps a pause over unassign and assign; nobody here would remember it, and the partition would
+                    // never be read again. So a pause ends with its assignment: what is assigned begins unpaused.
+                    Call(partition, () => _consumer.Resume([KafkaBroker.Client(partition)]));
+                }
             }
-
-            Call(partition, () => _consumer.IncrementalUnassign([KafkaBroker.Client(partition)]));
+            finally
+            {
+                Call(partition, () => _consumer.IncrementalUnassign([KafkaBroker.Client(partition)]));
+            }
         }
     }
 
