@@ -144,7 +144,7 @@ public sealed class LongTurnTests : IDisposable
     {
         Cluster cluster = Slow(input => input.Stateful<int, int>("notify", () => new AlwaysDue(() => _cluster!.Clock.GetUtcNow(), () => Work(60))));
 
-        cluster.Until(() => cluster.Outputs(Out).Select(output => output.Key).Distinct().Count() == 40, "each was called", rounds: 300);
+        cluster.Until(() => cluster.Outputs(Out).Select(output => output.Key).Distinct().Count() == 40, "each was called", rounds: 60);
     }
 
     /// <summary>A step has done with the run, another one is in the midst of its end; then the instance starts again, after the timers' time.</summary>
