@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.AspNetCore.Builder;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
@@ -16,6 +17,9 @@ internal sealed class HostTelemetry : IDisposable
 
     private static readonly string[] Meters = [Telemetry.Name, "System.Runtime"];
 
+    private const int DefaultLimit = 2_000;
+
+    private readonly int _flows;
     private readonly MeterProvider? _meters;
     private readonly TracerProvider? _spans;
 
@@ -23,8 +27,10 @@ internal sealed class HostTelemetry : IDisposable
     /// <param name="options">The engine's options.</param>
     /// <param name="hasPage">Whether there is to be a page for Prometheus.</param>
     /// <param name="exports">Whether to export by OTLP when the environment says so.</param>
-    public HostTelemetry(string app, StreamOptions options, bool hasPage, bool exports)
+    /// <param name="flows">How many flows the process runs: an instrument of the same name is one for all of them.</param>
+    public HostTelemetry(string app, StreamOptions options, bool hasPage, bool exports, int flows = 1)
     {
+        _flows = flows;
         exports &= !string.IsNullOrEmpty(Environment.GetEnvironmentVariable(OtlpEndpoint));
         if (!hasPage && !exports)
         {
@@ -35,7 +41,7 @@ internal sealed class HostTelemetry : IDisposable
             .AddService(app, autoGenerateServiceInstanceId: false, serviceInstanceId: options.InstanceId ?? Environment.MachineName)
             .AddTelemetrySdk()
             .AddEnvironmentVariableDetector();
-        MeterProviderBuilder meters = Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter(Meters);
+        MeterProviderBuilder meters = Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter(Meters).AddView(Limit);
         if (hasPage)
         {
             meters.AddPrometheusExporter(prometheus => prometheus.ScopeInfoEnabled = false);
@@ -53,6 +59,12 @@ internal sealed class HostTelemetry : IDisposable
     /// <summary>Adds the page for Prometheus.</summary>
     public void Serve(IApplicationBuilder web, string path) =>
         web.UseOpenTelemetryPrometheusScrapingEndpoint(_meters, predicate: null, path, configureBranchedPipeline: null, optionsName: null);
+
+    /// <summary>Room for all series of an instrument: what is over OpenTelemetry's default of 2,000 would be lumped together.</summary>
+    private MetricStreamConfiguration? Limit(Instrument instrument) =>
+        instrument.Meter.Scope is Telemetry engine && engine.SeriesMax(instrument.Name) is { } most && _flows * (most + 1) > DefaultLimit
+            ? new MetricStreamConfiguration { CardinalityLimit = _flows * (most + 1) }
+            : null;
 
     public void Dispose()
     {

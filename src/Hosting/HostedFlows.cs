@@ -88,7 +88,7 @@ internal sealed class HostedFlows(ILoggerFactory logging, IHostApplicationLifeti
             return;
         }
 
-        _telemetry = new HostTelemetry(_flows.Count > 1 && environment.ApplicationName is { Length: > 0 } name ? name : first.App, first.Options, hasPage: true, exports: false);
+        _telemetry = new HostTelemetry(_flows.Count > 1 && environment.ApplicationName is { Length: > 0 } name ? name : first.App, first.Options, hasPage: true, exports: false, _flows.Count);
         _server = await StatusServer.StartAsync(endpoint, Running, _telemetry);
     }
 

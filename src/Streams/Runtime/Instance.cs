@@ -118,7 +118,7 @@ internal sealed class Instance : IDisposable
                     Table = new ShardTable(),
                     Limits = limits,
                     Figures = [.. Enumerable.Range(0, topics.ShardCount).Select(shard => new ShardFigures(flow, shard))],
-                    Telemetry = new Telemetry(app),
+                    Telemetry = new Telemetry(app, flow, topics.ShardCount, options.MetricsByShard),
                     Folder = folder,
                     Reached = reached,
                     CommitsByHand = commitsByHand,

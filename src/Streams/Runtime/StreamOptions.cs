@@ -57,6 +57,12 @@ public sealed record StreamOptions
     /// <summary>How long one turn may stay in the code of a step before the process gives up; default 5 minutes.</summary>
     public TimeSpan StallTimeout { get; init; } = TimeSpan.FromMinutes(5);
 
+    /// <summary>
+    /// Whether metrics that are counted for each step are told for each shard, too: the default. False: summed over the shards of
+    /// the instance, so that an application of many shards and steps has few series.
+    /// </summary>
+    public bool MetricsByShard { get; init; } = true;
+
     /// <summary>Copies of the state in a store outside of the instance; null (the default) for none.</summary>
     public SnapshotOptions? Snapshots { get; init; }
 

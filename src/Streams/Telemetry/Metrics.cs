@@ -11,14 +11,17 @@ internal sealed record Metric(string Name, string Kind, string Unit, string Labe
 /// <summary>Every metric of the engine. The series are bounded by shards and steps; nothing is labelled with keys, topics or members.</summary>
 internal static class Metrics
 {
+    /// <summary>The labels of what is counted for each step in each shard.</summary>
+    public const string ByStepAndShard = "step, shard";
+
     private const string Counter = "counter";
     private const string Gauge = "gauge";
     private const string Histogram = "histogram";
 
-    public static readonly Metric RecordsIn = new("kstream.records.in", Counter, "{record}", "step, shard", "records of inputs and repartition topics that were processed, aborted work included");
-    public static readonly Metric RecordsSkipped = new("kstream.records.skipped", Counter, "{record}", "step, shard", "records of inputs that were passed over as bad");
-    public static readonly Metric RecordsOut = new("kstream.records.out", Counter, "{record}", "step, shard", "records appended to outputs and repartition topics, aborted work included");
-    public static readonly Metric Lag = new("kstream.lag", Gauge, "{record}", "step, shard", "offsets from the position to the end of what can be read; the end is asked for every 5 s");
+    public static readonly Metric RecordsIn = new("kstream.records.in", Counter, "{record}", ByStepAndShard, "records of inputs and repartition topics that were processed, aborted work included");
+    public static readonly Metric RecordsSkipped = new("kstream.records.skipped", Counter, "{record}", ByStepAndShard, "records of inputs that were passed over as bad");
+    public static readonly Metric RecordsOut = new("kstream.records.out", Counter, "{record}", ByStepAndShard, "records appended to outputs and repartition topics, aborted work included");
+    public static readonly Metric Lag = new("kstream.lag", Gauge, "{record}", ByStepAndShard, "offsets from the position to the end of what can be read; the end is asked for every 5 s");
     public static readonly Metric Latency = new("kstream.latency", Histogram, "s", "step", "from the timestamp of the oldest record of a source in a commit, as the first records of its batches show it, to the end of that commit");
     public static readonly Metric ProcessDuration = new("kstream.process.duration", Histogram, "s", "", "a turn of a shard that had records: their way through the steps, batches and due timers");
     public static readonly Metric Commits = new("kstream.commits", Counter, "{commit}", "", "transactions committed");
@@ -27,11 +30,11 @@ internal static class Metrics
     public static readonly Metric TransactionFailures = new("kstream.transaction.failures", Counter, "{failure}", "kind", "failed calls of transactions, by what they asked of the engine: retry, abort, lost_membership, new_writer or stop");
     public static readonly Metric ChangelogRecords = new("kstream.changelog.records", Counter, "{record}", "shard", "states written to the changelog in commits");
     public static readonly Metric ChangelogBytes = new("kstream.changelog.bytes", Counter, "By", "shard", "the bytes of their keys and values");
-    public static readonly Metric CacheSize = new("kstream.cache.size", Gauge, "By", "step, shard", "estimated bytes of the live state in memory");
-    public static readonly Metric CacheKeys = new("kstream.cache.keys", Gauge, "{key}", "step, shard", "keys in memory");
-    public static readonly Metric CacheMisses = new("kstream.cache.misses", Counter, "{miss}", "step, shard", "keys that were not in memory and were looked for in RocksDB");
-    public static readonly Metric StateKeys = new("kstream.state.keys", Gauge, "{key}", "step, shard", "keys with state in RocksDB, as it estimates them");
-    public static readonly Metric StateSize = new("kstream.state.size", Gauge, "By", "step, shard", "live bytes of state in the files of RocksDB, as it estimates them");
+    public static readonly Metric CacheSize = new("kstream.cache.size", Gauge, "By", ByStepAndShard, "estimated bytes of the live state in memory");
+    public static readonly Metric CacheKeys = new("kstream.cache.keys", Gauge, "{key}", ByStepAndShard, "keys in memory");
+    public static readonly Metric CacheMisses = new("kstream.cache.misses", Counter, "{miss}", ByStepAndShard, "keys that were not in memory and were looked for in RocksDB");
+    public static readonly Metric StateKeys = new("kstream.state.keys", Gauge, "{key}", ByStepAndShard, "keys with state in RocksDB, as it estimates them");
+    public static readonly Metric StateSize = new("kstream.state.size", Gauge, "By", ByStepAndShard, "live bytes of state in the files of RocksDB, as it estimates them");
     public static readonly Metric Timers = new("kstream.timers", Gauge, "{timer}", "shard", "timer hints in RocksDB, as it estimates them: notifications pending, and some that are no longer");
     public static readonly Metric Memtable = new("kstream.rocksdb.memtable", Gauge, "By", "shard", "bytes of RocksDB's write buffers");
     public static readonly Metric PendingCompaction = new("kstream.rocksdb.compaction.pending", Gauge, "By", "shard", "bytes that compactions have yet to rewrite, as RocksDB estimates them");

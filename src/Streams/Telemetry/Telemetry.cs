@@ -25,7 +25,7 @@ internal sealed class Telemetry : IDisposable
     private static readonly double[] Records = [1, 10, 100, 1_000, 10_000, 100_000];
     private static readonly string? Version = typeof(Telemetry).Assembly.GetName().Version?.ToString(3);
 
-    private readonly Meter _meter = new(Name, Version);
+    private readonly Meter _meter;
     private readonly ActivitySource _spans = new(Name, Version);
     private readonly KeyValuePair<string, object?> _app;
     private readonly Histogram<double> _latency;
@@ -34,10 +34,21 @@ internal sealed class Telemetry : IDisposable
     private readonly Histogram<double> _commitRecords;
     private readonly Histogram<double> _restore;
     private readonly Histogram<double> _snapshot;
+    private readonly bool _byShard;
+    private readonly int _shards;
+    private readonly int _steps;
 
-    public Telemetry(string app)
+    /// <param name="app">The application.</param>
+    /// <param name="flow">The flow.</param>
+    /// <param name="shards">How many shards the application has.</param>
+    /// <param name="byShard">Whether what is counted by step is told by shard, too, or summed over the shards of the instance.</param>
+    public Telemetry(string app, Dataflow flow, int shards, bool byShard)
     {
         _app = new(App, app);
+        _byShard = byShard;
+        _shards = shards;
+        _steps = flow.Steps.Count;
+        _meter = new(new MeterOptions(Name) { Version = Version, Scope = this });
         _latency = Histogram(Metrics.Latency, Seconds);
         _process = Histogram(Metrics.ProcessDuration, Seconds);
         _commit = Histogram(Metrics.CommitDuration, Seconds);
@@ -45,6 +56,17 @@ internal sealed class Telemetry : IDisposable
         _restore = Histogram(Metrics.RestoreDuration, Seconds);
         _snapshot = Histogram(Metrics.SnapshotDuration, Seconds);
     }
+
+    /// <summary>
+    /// How many series an instrument has at most; null for a few. A collector that keeps room for fewer, as OpenTelemetry does by
+    /// default, would lump the rest together without a word. It finds this as the scope of the meter.
+    /// </summary>
+    public int? SeriesMax(string instrument) => Metrics.All.FirstOrDefault(metric => metric.Name == instrument)?.Labels switch
+    {
+        Metrics.ByStepAndShard => _byShard ? _steps * _shards : _steps,
+        ShardLabel => _shards,
+        _ => null,
+    };
 
     /// <summary>Lets the meter read what the instance counts.</summary>
     public void Observe(Instance instance)
@@ -170,18 +192,22 @@ internal sealed class Telemetry : IDisposable
         where number is not null
         select Long(number.Value, Label(ShardLabel, shard.Shard)));
 
-    private void PerStep(Metric metric, EngineParts parts, Func<StepFigures, bool> has, Func<StepFigures, long?> value) => Several(metric, () =>
+    private void PerStep(Metric metric, EngineParts parts, Func<StepFigures, bool> has, Func<StepFigures, long?> value) => Several(metric, () => Told(
         from shard in Here(metric, parts)
         from step in shard.Steps
         where has(step)
         let number = value(step)
         where number is not null
-        select Long(number.Value, Label(Step, step.Step), Label(ShardLabel, shard.Shard)));
+        select (step.Step, shard.Shard, number.Value)));
 
-    private void PerState(Metric metric, EngineParts parts, Func<(long Keys, long Bytes), long> value) => Several(metric, () =>
+    private void PerState(Metric metric, EngineParts parts, Func<(long Keys, long Bytes), long> value) => Several(metric, () => Told(
         from shard in Here(metric, parts)
         from step in shard.AskStore()?.Steps ?? new Dictionary<string, (long, long)>()
-        select Long(value(step.Value), Label(Step, step.Key), Label(ShardLabel, shard.Shard)));
+        select (step.Key, shard.Shard, value(step.Value))));
+
+    private IEnumerable<Measurement<long>> Told(IEnumerable<(string Step, int Shard, long Value)> values) => _byShard
+        ? values.Select(one => Long(one.Value, Label(Step, one.Step), Label(ShardLabel, one.Shard)))
+        : values.GroupBy(one => one.Step, (step, all) => Long(all.Sum(one => one.Value), Label(Step, step)));
 
     private void PerRestore(Metric metric, EngineParts parts, Func<RestoreProgress, double?> value) => _meter.CreateObservableGauge(
         metric.Name,

@@ -110,6 +110,40 @@ public sealed class StatusServerTests : IDisposable
         Assert.Equal((HttpStatusCode.ServiceUnavailable, "not ready"), await Health(client, "ready", reason: "has not started yet"));
     }
 
+    [Theory]
+    [InlineData(true, 1_000)]
+    [InlineData(false, 1)]
+    public async Task TheMetricsOfAThousandShardsAreAllThere(bool byShard, int each)
+    {
+        const int Shards = 1_000;
+        _broker.CreateTopic("wide", Shards);
+        _broker.CreateTopic("wide-out", Shards);
+        KeyedTopic<string, int> wide = Topic.Keyed<string, int>("wide");
+        Dataflow flow = new("wide");
+        KeyedStream<string, int> input = flow.Input("in", wide).KeyOn("key", (key, _) => key);
+        input.FoldFinal("one", () => 0, (sum, value) => sum + value).Output("write-one", Topic.Keyed<string, int>("wide-out"));
+        input.FoldFinal("two", () => 0, (sum, value) => sum + value).Output("write-two", Topic.Keyed<string, int>("wide-out"));
+        StreamOptions options = Options() with { AppId = "wide", MetricsByShard = byShard, Snapshots = null };
+        using HostTelemetry telemetry = new("wide", options, hasPage: true, exports: false);
+        using Instance instance = Instance.Open(flow, _broker, options, logging: null, TimeProvider.System);
+        foreach (ShardFigures shard in instance.Parts.Figures)
+        {
+            shard.IsHere = true;
+        }
+
+        using StreamEngine engine = Engine();
+        await using StatusServer server = await Serve(engine, telemetry);
+        using HttpClient client = new() { BaseAddress = new Uri(server.Address) };
+
+        string page = await client.GetStringAsync("/metrics");
+
+        Assert.DoesNotContain("otel_metric_overflow", page, StringComparison.Ordinal);
+        string[] lines = [.. page.Split('\n').Where(line => line.Contains("app=\"wide\"", StringComparison.Ordinal))];
+        Assert.Equal(4 * each, lines.Count(line => line.StartsWith("kstream_records_out_total{", StringComparison.Ordinal)));
+        Assert.Equal(2 * each, lines.Count(line => line.StartsWith("kstream_cache_keys{", StringComparison.Ordinal)));
+        Assert.Equal(Shards, lines.Count(line => line.StartsWith("kstream_changelog_records_total{", StringComparison.Ordinal)));
+    }
+
     [Fact]
     public void AWorkerThatStaysInATurnOrAMembershipThatStandsStillIsNotLive()
     {
