@@ -12,11 +12,16 @@ internal sealed class KafkaAdmin : IDisposable
     private static readonly TimeSpan PatienceLater = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>How long every broker has to refuse this user, once one has answered, before that is no broker that restarts.</summary>
+    private static readonly TimeSpan RefusedMax = TimeSpan.FromMinutes(1);
+
     private readonly KafkaBroker _broker;
     private readonly Lock _lock = new();
     private readonly TaskCompletionSource<Error> _refused = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Lease _current;
     private volatile Error? _lastError;
+    private volatile Error? _refusal;
+    private long _refusedSince;
     private volatile bool _reached;
 
     public KafkaAdmin(KafkaBroker broker)
@@ -41,6 +46,7 @@ internal sealed class KafkaAdmin : IDisposable
             {
                 T result = Wait(question(lease.Client));
                 _reached = true;
+                _refusal = null;
                 return result;
             }
             catch (KafkaException error)
@@ -59,13 +65,13 @@ internal sealed class KafkaAdmin : IDisposable
                 }
                 else if (_reached)
                 {
-                    throw translated;
+                    throw _refusal is { } refusal && Stopwatch.GetElapsedTime(Volatile.Read(ref _refusedSince)) > RefusedMax ? Refused(refusal) : translated;
                 }
                 else
                 {
                     throw new BrokerException(
                         Consequence.Stop,
-                        $"No broker answers at {_broker.Settings.BootstrapServers} within {Patience.TotalSeconds:0} s{(_lastError is { } last ? $": {_broker.Describe(last)}" : "")}. Check the address, and that the broker runs.",
+                        $"No broker answers at {_broker.Settings.BootstrapServers} within {Patience.TotalSeconds:0} s{(_lastError is { } last ? $": {_broker.Describe(last)}" : "")}. Check the address, and that the broker runs{(_lastError is { } cause && KafkaErrors.IsOfSecurity(cause) ? "; then the security settings (KafkaOptions.Settings)" : "")}.",
                         error);
                 }
 
@@ -91,14 +97,16 @@ internal sealed class KafkaAdmin : IDisposable
 
     private T Wait<T>(Task<T> answer)
     {
-        if (Task.WaitAny(answer, _refused.Task) == 1 && !answer.IsCompletedSuccessfully)
+        if (Task.WaitAny(answer, _refused.Task) == 1 && !answer.IsCompletedSuccessfully && !_reached)
         {
-            throw new BrokerException(
-                Consequence.Stop, $"Kafka at {_broker.Settings.BootstrapServers} refuses the connection: {_broker.Describe(_refused.Task.Result)}. Check the security settings (KafkaOptions.Settings).");
+            throw Refused(_refused.Task.Result);
         }
 
         return answer.GetAwaiter().GetResult();
     }
+
+    private BrokerException Refused(Error word) => new(
+        Consequence.Stop, $"Kafka at {_broker.Settings.BootstrapServers} refuses the connection: {_broker.Describe(word)}. Check the security settings (KafkaOptions.Settings).");
 
     private Lease Take()
     {
@@ -141,7 +149,18 @@ internal sealed class KafkaAdmin : IDisposable
         {
             // That all are down says less than why one is.
             _lastError = error.Code == ErrorCode.Local_AllBrokersDown ? _lastError ?? error : error;
-            if (KafkaErrors.IsRefusal(error.Code))
+            if (!KafkaErrors.IsRefusal(error))
+            {
+                return;
+            }
+
+            if (_refusal is null)
+            {
+                Volatile.Write(ref _refusedSince, Stopwatch.GetTimestamp());
+                _refusal = error;
+            }
+
+            if (!_reached)
             {
                 _refused.TrySetResult(error);
             }

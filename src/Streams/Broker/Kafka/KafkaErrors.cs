@@ -21,6 +21,10 @@ internal static class KafkaErrors
             ErrorCode.RequestTimedOut, ErrorCode.NetworkException, ErrorCode.BrokerNotAvailable, ErrorCode.Local_WaitCoord, ErrorCode.Local_DestroyBroker),
         new(
             Consequence.Retry,
+            "the connection was cut in its handshake, or not made: a broker that restarts, a token or a certificate that is late",
+            ErrorCode.Local_Authentication, ErrorCode.Local_Ssl),
+        new(
+            Consequence.Retry,
             "a leader or a coordinator is moving or loading",
             ErrorCode.LeaderNotAvailable, ErrorCode.NotLeaderForPartition, ErrorCode.ReplicaNotAvailable, ErrorCode.FencedLeaderEpoch, ErrorCode.UnknownLeaderEpoch,
             ErrorCode.GroupLoadInProgress, ErrorCode.GroupCoordinatorNotAvailable, ErrorCode.NotCoordinatorForGroup, ErrorCode.NotController, ErrorCode.OffsetNotAvailable,
@@ -53,7 +57,7 @@ internal static class KafkaErrors
         new(
             Consequence.Stop,
             "the broker does not accept who this is",
-            ErrorCode.Local_Authentication, ErrorCode.SaslAuthenticationFailed, ErrorCode.UnsupportedSaslMechanism, ErrorCode.IllegalSaslState, ErrorCode.Local_Ssl),
+            ErrorCode.SaslAuthenticationFailed, ErrorCode.UnsupportedSaslMechanism, ErrorCode.IllegalSaslState),
         new(
             Consequence.Stop,
             "the broker does not allow it",
@@ -81,6 +85,9 @@ internal static class KafkaErrors
             ErrorCode.UnsupportedVersion, ErrorCode.Local_UnsupportedFeature, ErrorCode.UnsupportedForMessageFormat),
     ];
 
+    /// <summary>What the client's reasons say where no broker said anything.</summary>
+    private static readonly string[] NoWordOfABroker = ["transport failure", "disconnected", "(n/a)", "timed out", "token", "connection"];
+
     private static readonly FrozenDictionary<ErrorCode, Consequence> ByCode =
         Table.SelectMany(row => row.Codes, (row, code) => KeyValuePair.Create(code, row.Consequence)).ToFrozenDictionary();
 
@@ -104,6 +111,16 @@ internal static class KafkaErrors
     public static bool IsFenced(ErrorCode code) =>
         code is ErrorCode.Local_Fenced or ErrorCode.ProducerFenced or ErrorCode.InvalidProducerEpoch;
 
-    public static bool IsRefusal(ErrorCode code) =>
-        code is ErrorCode.Local_Authentication or ErrorCode.SaslAuthenticationFailed or ErrorCode.UnsupportedSaslMechanism or ErrorCode.IllegalSaslState or ErrorCode.Local_Ssl;
+    /// <summary>
+    /// Whether a broker has said that it does not take this user. A connection that is cut in its handshake, by a broker that
+    /// restarts or a proxy, has the same code; so has a token that cannot be had now, and a certificate that only one broker has.
+    /// </summary>
+    public static bool IsRefusal(Error error) =>
+        error.Code is ErrorCode.SaslAuthenticationFailed or ErrorCode.UnsupportedSaslMechanism or ErrorCode.IllegalSaslState
+        || (error.Code == ErrorCode.Local_Authentication && !NoWordOfABroker.Any(part => error.Reason.Contains(part, StringComparison.OrdinalIgnoreCase)));
+
+    /// <summary>Whether the client has come as far as the handshake. What is cut there has the code of any lost connection.</summary>
+    public static bool IsOfSecurity(Error error) =>
+        error.Reason.Contains("handshake", StringComparison.OrdinalIgnoreCase)
+        || error.Code is ErrorCode.Local_Authentication or ErrorCode.Local_Ssl or ErrorCode.SaslAuthenticationFailed or ErrorCode.UnsupportedSaslMechanism or ErrorCode.IllegalSaslState;
 }
