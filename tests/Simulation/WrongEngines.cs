@@ -15,6 +15,11 @@ internal static class WrongEngines
         ["h"] = new(EngineSteps.Default) { ForgetsPauses = true },
         ["i"] = new(new TurnsLeftOpen()),
         ["j"] = new(new PurgesOrEnds()),
+        ["k"] = new(EngineSteps.Default) { Between = (broker, app) => new IdsOfTheChangelogHidden(broker, app) },
+        ["l"] = new(new Wrong { Takeover = (parts, shard, number) => new IdsForgotten(parts, shard, number) }),
+        ["m"] = new(EngineSteps.Default) { IsBlindInTurns = true },
+        ["n"] = new(EngineSteps.Default) { Between = (broker, app) => new OtherApplicationsHidden(broker, app) },
+        ["o"] = new(EngineSteps.Default) { Between = (broker, app) => new AnswersDropped(broker, app) },
     };
 
     private sealed class Wrong : EngineSteps
@@ -119,6 +124,12 @@ internal static class WrongEngines
         protected override RunProgress RunOf(CommitMarker? marker) => base.RunOf(marker) with { EndsSeen = new Dictionary<string, IReadOnlySet<int>>() };
     }
 
+    /// <summary>Takeover, step 4, does not compare the ids in the marker.</summary>
+    private sealed class IdsForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+    {
+        protected override IReadOnlyDictionary<string, Guid> IdsOf(CommitMarker? marker) => new Dictionary<string, Guid>();
+    }
+
     /// <summary>Snapshot, step 5, deletes by name: what older owners wrote, whatever the kept manifests name.</summary>
     private sealed class BlindCollector(EngineParts parts, int shard, long ownerEpoch) : SnapshotSeries(parts, shard, ownerEpoch)
     {
@@ -133,4 +144,10 @@ internal sealed record WrongEngine(EngineSteps Steps)
 {
     /// <summary>Its readers forget what they have paused, as Kafka's client does.</summary>
     public bool ForgetsPauses { get; init; }
+
+    /// <summary>It does not look at the clock between two keys.</summary>
+    public bool IsBlindInTurns { get; init; }
+
+    /// <summary>What hides something of the broker from it, given the broker and the application.</summary>
+    public Func<Broker, string, Broker> Between { get; init; } = (broker, _) => broker;
 }

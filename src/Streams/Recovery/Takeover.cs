@@ -128,6 +128,9 @@ internal class Takeover
     /// <summary>How far the shard has come in its finite run: as the last marker says.</summary>
     protected virtual RunProgress RunOf(CommitMarker? marker) => marker?.Run ?? new RunProgress();
 
+    /// <summary>Of which topics the positions are: as the last marker says.</summary>
+    protected virtual IReadOnlyDictionary<string, Guid> IdsOf(CommitMarker? marker) => marker?.TopicIds ?? FrozenDictionary<string, Guid>.Empty;
+
     /// <summary>
     /// Stops; what was restored so far is kept for the next time. False while a download has not let go of its files: call
     /// it again.
@@ -464,7 +467,7 @@ internal class Takeover
     private Dictionary<string, Guid> CheckTopics()
     {
         // Steps that the flow has no longer keep their place, as their states do: they may come back.
-        Dictionary<string, Guid> ids = new(_marker?.TopicIds ?? FrozenDictionary<string, Guid>.Empty);
+        Dictionary<string, Guid> ids = new(IdsOf(_marker));
         foreach (string topic in _sources.Select(source => source.Topic).Distinct())
         {
             _parts.Topics.CheckSame(_parts.Broker, topic);

@@ -13,16 +13,28 @@ internal sealed class Cluster : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("kstream-cluster-").FullName;
     private readonly Dictionary<string, (int[] Damaged, Dictionary<int, long> ExactFrom)> _copies = [];
+    private readonly bool _ownsBroker;
+    private Cluster? _other;
     private int _folders;
 
     public Cluster(Dataflow flow, int shards, Guarantee guarantee = Guarantee.ExactlyOnce, Func<string, int, int>? partitions = null)
+        : this(flow, shards, guarantee, partitions, new DriverClock(Start), broker: null)
+    {
+    }
+
+    /// <summary>The instances of a second application, on the broker and the clock of a first: whenever all of that turn, these do, too.</summary>
+    public Cluster(Dataflow flow, Cluster first)
+        : this(flow, first.Shards, first.Guarantee, partitions: null, first.Clock, first.Broker) => first._other = this;
+
+    private Cluster(Dataflow flow, int shards, Guarantee guarantee, Func<string, int, int>? partitions, DriverClock clock, EmbeddedBroker? broker)
     {
         flow.Seal();
         Flow = flow;
         Shards = shards;
         Guarantee = guarantee;
-        Clock = new DriverClock(Start);
-        Broker = EmbeddedBroker.InMemory(new EmbeddedBrokerOptions { RetentionBytes = long.MaxValue }, Clock);
+        Clock = clock;
+        _ownsBroker = broker is null;
+        Broker = broker ?? EmbeddedBroker.InMemory(new EmbeddedBrokerOptions { RetentionBytes = long.MaxValue }, Clock);
         foreach (Step step in flow.Steps.Where(step => step.Topic is not null))
         {
             Broker.CreateTopic(step.Topic!, partitions?.Invoke(step.Topic!, shards) ?? shards);
@@ -45,6 +57,12 @@ internal sealed class Cluster : IDisposable
     public DriverClock Clock { get; }
 
     public EmbeddedBroker Broker { get; }
+
+    /// <summary>The clock of instances that are opened from now on; null for <see cref="Clock"/> itself.</summary>
+    public TimeProvider? EngineClock { get; set; }
+
+    /// <summary>What stands between an instance and the broker, given the broker and the application; a wrong engine puts something in.</summary>
+    public Func<Broker, string, Broker> Between { get; init; } = (broker, _) => broker;
 
     /// <summary>What commits and takeovers are made of; a test that looks for a wrong engine puts one in.</summary>
     public EngineSteps Steps { get; init; } = EngineSteps.Default;
@@ -78,6 +96,9 @@ internal sealed class Cluster : IDisposable
     /// <summary>Told when an instance has restored a shard, up to an end of the changelog.</summary>
     public Action<Member, int, long> Restored { get; set; } = (_, _, _) => { };
 
+    /// <summary>Told why an instance has aborted a transaction.</summary>
+    public Action<Member, string> Aborted { get; set; } = (_, _) => { };
+
     /// <summary>Whether the folder of any shard of any member has been damaged.</summary>
     public bool HasDamagedFolders { get; private set; }
 
@@ -103,7 +124,7 @@ internal sealed class Cluster : IDisposable
     /// <summary>One turn of every live instance, after which the clock has moved on.</summary>
     public void Round(int milliseconds = 40)
     {
-        foreach (Member member in Members.ToArray())
+        foreach (Member member in (Member[])[.. Members, .. _other?.Members ?? []])
         {
             member.Turn();
         }
@@ -131,10 +152,7 @@ internal sealed class Cluster : IDisposable
     public void End()
     {
         UntilEnd = true;
-        foreach (Member member in Members)
-        {
-            member.Instance?.Run.Want();
-        }
+        Members.ForEach(member => member.End());
     }
 
     public IEnumerable<(TKey Key, TValue Value)> Outputs<TKey, TValue>(KeyedTopic<TKey, TValue> topic) =>
@@ -148,7 +166,12 @@ internal sealed class Cluster : IDisposable
             member.Instance?.Abandon();
         }
 
-        Broker.Dispose();
+        _other?.Dispose();
+        if (_ownsBroker)
+        {
+            Broker.Dispose();
+        }
+
         Directory.Delete(_folder, recursive: true);
     }
 
@@ -159,10 +182,25 @@ internal sealed class Cluster : IDisposable
         private readonly Queue<Action> _news = [];
         private string _folder = folder;
         private int _depth;
+        private long _endlessAt = -1;
 
         public string Name => name;
 
-        public Instance? Instance { get; private set; }
+        public Instance? Instance
+        {
+            get;
+            private set
+            {
+                NoteEndless();
+                field = value;
+            }
+        }
+
+        /// <summary>Whether it is to end with the inputs.</summary>
+        public bool IsFinite => Instance is { Run.IsWanted: true };
+
+        /// <summary>When it was opened, by the clock.</summary>
+        public long OpenedAt { get; private set; }
 
         public bool IsUp => Instance is not null;
 
@@ -185,12 +223,18 @@ internal sealed class Cluster : IDisposable
 
         public int Running => Instance?.Workers.Sum(worker => worker.Shards.Count(shard => shard.Claimed)) ?? 0;
 
-        public void Open()
+        /// <summary>Starts it, with an end or without, as the cluster says.</summary>
+        public void Open() => Open(cluster.UntilEnd);
+
+        /// <summary>Starts it.</summary>
+        /// <param name="untilEnd">Whether it is to end with the inputs.</param>
+        public void Open(bool untilEnd)
         {
             _news.Clear();
+            OpenedAt = cluster.Clock.GetTimestamp();
             try
             {
-                OpenInstance();
+                OpenInstance(untilEnd);
             }
             catch (StreamException error) when (cluster.MayEndBy(this, error))
             {
@@ -198,10 +242,32 @@ internal sealed class Cluster : IDisposable
             }
         }
 
-        private void OpenInstance() =>
+        /// <summary>Tells it to end with the inputs.</summary>
+        public void End()
+        {
+            NoteEndless();
+            Instance?.Run.Want();
+        }
+
+        /// <summary>Whether it has been up without an end at any time since then.</summary>
+        public bool WasEndlessSince(long timestamp)
+        {
+            NoteEndless();
+            return _endlessAt >= timestamp;
+        }
+
+        private void NoteEndless()
+        {
+            if (Instance is { Run.IsWanted: false })
+            {
+                _endlessAt = cluster.Clock.GetTimestamp();
+            }
+        }
+
+        private void OpenInstance(bool untilEnd) =>
             Instance = Instance.Open(
                 cluster.Flow,
-                new MemberBroker(cluster.Broker, Tell, what => cluster.Seen(this, what), (partition, offset) => cluster.BeginsToRead(this, partition, offset), (call, partition) => cluster.CallFaults(this, call, partition)),
+                new MemberBroker(cluster.Between(cluster.Broker, cluster.Flow.Id), Tell, what => cluster.Seen(this, what), (partition, offset) => cluster.BeginsToRead(this, partition, offset), (call, partition) => cluster.CallFaults(this, call, partition)),
                 cluster.Adjust(new StreamOptions
                 {
                     InstanceId = name,
@@ -209,15 +275,15 @@ internal sealed class Cluster : IDisposable
                     Workers = 2,
                     Shards = cluster.Shards,
                     Guarantee = cluster.Guarantee,
-                    UntilEnd = cluster.UntilEnd,
+                    UntilEnd = untilEnd,
                     SessionTimeout = TimeSpan.FromSeconds(2),
                     RevocationBudget = TimeSpan.FromSeconds(1),
                     TransactionTimeout = TimeSpan.FromSeconds(1),
                     RecordsPerTurnMax = cluster.RecordsPerTurnMax,
                 }),
                 cluster.Logging
-                    ?? new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, shard => cluster.Planned(this, shard), (shard, end) => cluster.Restored(this, shard, end), (shard, reason) => cluster.Wiped(this, shard, reason)),
-                cluster.Clock,
+                    ?? new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, shard => cluster.Planned(this, shard), (shard, end) => cluster.Restored(this, shard, end), (shard, reason) => cluster.Wiped(this, shard, reason), reason => cluster.Aborted(this, reason)),
+                cluster.EngineClock ?? cluster.Clock,
                 step =>
                 {
                     if (cluster.StopsAt(this, step))
@@ -254,6 +320,10 @@ internal sealed class Cluster : IDisposable
             finally
             {
                 _busy.Remove(part);
+                if (part > 1)
+                {
+                    (cluster.EngineClock as BlindClock)?.Show();
+                }
             }
         }
 

@@ -10,10 +10,10 @@ namespace KStreamSharp.Testing;
 /// <param name="restores">Told where a reader begins to read a partition.</param>
 /// <param name="fault">Called before a call that may fail, with its name and the partition; of a call for a whole topic, partition −1.</param>
 internal sealed class MemberBroker(
-    Broker broker, Action<Action> whenMembershipTurns, Action<string> seen, Action<TopicPartition, long> restores, Action<string, TopicPartition> fault) : Broker
+    Broker broker, Action<Action> whenMembershipTurns, Action<string> seen, Action<TopicPartition, long> restores, Action<string, TopicPartition> fault) : PassingBroker(broker)
 {
     internal override GroupMember JoinGroup(GroupOptions options) => new Member(
-        broker.JoinGroup(new GroupOptions
+        base.JoinGroup(new GroupOptions
         {
             Group = options.Group,
             Topic = options.Topic,
@@ -28,50 +28,40 @@ internal sealed class MemberBroker(
     internal override TopicDescription? DescribeTopic(string topic)
     {
         fault(nameof(DescribeTopic), new(topic, -1));
-        return broker.DescribeTopic(topic);
+        return base.DescribeTopic(topic);
     }
 
     internal override TopicDescription CreateTopic(TopicSpec topic)
     {
         fault(nameof(CreateTopic), new(topic.Name, -1));
-        return broker.CreateTopic(topic);
+        return base.CreateTopic(topic);
     }
-
-    internal override void DeleteTopic(string topic) => broker.DeleteTopic(topic);
-
-    internal override int CountMembers(string group) => broker.CountMembers(group);
-
-    internal override void DeleteGroup(string group) => broker.DeleteGroup(group);
 
     internal override void DeleteRecords(TopicPartition partition, long beforeOffset)
     {
         fault(nameof(DeleteRecords), partition);
-        broker.DeleteRecords(partition, beforeOffset);
+        base.DeleteRecords(partition, beforeOffset);
     }
 
     internal override long StartOffset(TopicPartition partition)
     {
         fault(nameof(StartOffset), partition);
-        return broker.StartOffset(partition);
+        return base.StartOffset(partition);
     }
 
     internal override long EndOffset(TopicPartition partition, bool committedOnly)
     {
         fault(nameof(EndOffset), partition);
-        return broker.EndOffset(partition, committedOnly);
+        return base.EndOffset(partition, committedOnly);
     }
 
     internal override bool TryGetCommittedOffsets(string group, IReadOnlyList<TopicPartition> partitions, out long?[] offsets)
     {
         fault(nameof(TryGetCommittedOffsets), partitions[0]);
-        return broker.TryGetCommittedOffsets(group, partitions, out offsets);
+        return base.TryGetCommittedOffsets(group, partitions, out offsets);
     }
 
-    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new SeenReader(broker.CreateReader(readCommitted, hurries), restores, fault);
-
-    internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => broker.CreateWriter(transactionalId, transactionTimeout);
-
-    internal override OutputWriter CreateOutputWriter(TimeSpan? dropsAfter = null) => broker.CreateOutputWriter(dropsAfter);
+    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new SeenReader(base.CreateReader(readCommitted, hurries), restores, fault);
 
     /// <summary>
     /// The token is the one of the last poll. The embedded broker's member knows at once that it was removed; a client learns

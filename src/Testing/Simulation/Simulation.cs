@@ -42,6 +42,12 @@ public sealed class Simulation
     /// <summary>A fault: readers forget what they have paused, as Kafka's client does.</summary>
     internal bool ForgetsPauses { get; init; }
 
+    /// <summary>A fault: an engine sees the time that code takes only when the worker's turn is over.</summary>
+    internal bool IsBlindInTurns { get; init; }
+
+    /// <summary>A fault: what stands between an instance and the broker, given the broker and the application.</summary>
+    internal Func<Broker, string, Broker> Between { get; init; } = (broker, _) => broker;
+
     internal EngineSteps Steps { get; init; } = EngineSteps.Default;
 
     /// <summary>What the code of the steps calls, so that it takes time and fails; null where it calls nothing.</summary>
@@ -61,7 +67,7 @@ public sealed class Simulation
     /// <param name="trace">Told every event of the run before it happens; null for nobody.</param>
     public SimulationReport Run(int seed, Action<string>? trace = null)
     {
-        List<SimulationEvent> events = SimulationEvent.Draw(new Random(seed), Events, TakesSnapshots(seed));
+        List<SimulationEvent> events = SimulationEvent.Draw(new Random(seed), Events, TakesSnapshots(seed), new SimulationMix(seed));
         (string? breach, IReadOnlyDictionary<string, int> faults) = Play(seed, events, trace);
         if (breach is not null)
         {

@@ -125,6 +125,11 @@ internal enum SimulationEventKind
     /// </summary>
     TopicMadeAnew,
 
+    /// <summary>
+    /// An instance starts that is of the other kind than the rest: to end with the inputs beside ones without an end, or the other way round.
+    /// </summary>
+    OtherKind,
+
     /// <summary>A finite run begins in the midst of it all.</summary>
     End,
 
@@ -187,7 +192,7 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
     /// The events of a seed: one to three finite runs, each of which begins amidst the faults or after them. In some stretches
     /// nothing arrives: then only timers work, and no position moves.
     /// </summary>
-    public static List<SimulationEvent> Draw(Random random, int count, bool withSnapshots)
+    public static List<SimulationEvent> Draw(Random random, int count, bool withSnapshots, SimulationMix mix)
     {
         (SimulationEventKind Kind, int Weight)[] weights = withSnapshots ? SnapshotWeights : Weights;
         List<SimulationEvent> events = [Any(SimulationEventKind.Add), Any(SimulationEventKind.Push)];
@@ -221,6 +226,7 @@ internal readonly record struct SimulationEvent(SimulationEventKind Kind, int A,
             events.Insert((events.Count / 3) + random.Next(events.Count / 2), Any(SimulationEventKind.TopicMadeAnew));
         }
 
+        mix.AddTo(events);
         return events;
 
         SimulationEvent Any(SimulationEventKind kind) => new(kind, random.Next(10_000), random.Next(10_000), random.Next(10_000), random.Next(10_000));

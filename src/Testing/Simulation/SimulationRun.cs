@@ -6,8 +6,6 @@ namespace KStreamSharp.Testing;
 internal sealed partial class SimulationRun : IDisposable
 {
     private const int InstancesMax = 4;
-    private const int RefusalRounds = 200;
-    private const int RefusalRoundMilliseconds = 800;
     private const long OutOfRangeOffset = 999_999_999;
     private const string Refuses = "the simulation refuses this call";
     private const string PurgeRefused = "the simulation lets nobody delete records";
@@ -42,6 +40,10 @@ internal sealed partial class SimulationRun : IDisposable
     private readonly bool _evictAlways;
     private readonly HashSet<string> _expired = [];
     private readonly TimeSpan _callTakes;
+    private readonly SimulationMix _mix;
+    private readonly SimulationKinds _kinds;
+    private readonly BlindClock? _blindClock;
+    private Neighbour? _neighbour;
     private readonly bool _refusesPurges;
     private (string Call, Consequence Consequence, int Left)? _clientFault;
     private int _slowCalls;
@@ -64,9 +66,17 @@ internal sealed partial class SimulationRun : IDisposable
         _simulation = simulation;
         _events = events;
         _trace = trace;
+        _mix = new SimulationMix(seed);
         Random random = new(seed);
         _evictAlways = random.Next(3) == 0;
-        _cluster = new Cluster(simulation.Flow, shards: 1 + random.Next(4), simulation.Guarantee, simulation.Partitions) { Steps = simulation.Steps, RecordsPerTurnMax = 1 + random.Next(9) };
+        _cluster = new Cluster(simulation.Flow, shards: 1 + random.Next(4), simulation.Guarantee, simulation.Partitions)
+        {
+            Steps = simulation.Steps,
+            RecordsPerTurnMax = 1 + random.Next(9),
+            Between = simulation.Between,
+        };
+        _kinds = new SimulationKinds(_cluster, Count);
+        _cluster.EngineClock = _blindClock = simulation.IsBlindInTurns ? new BlindClock(_cluster.Clock) : null;
         Random sizes = new(~seed);
         TurnSlices slices = new()
         {
@@ -76,6 +86,11 @@ internal sealed partial class SimulationRun : IDisposable
             Purge = Size(sizes, new TurnSlices().Purge),
         };
         int recordsPerTurn = sizes.Next(4) == 0 ? Size(sizes, new StreamOptions().RecordsPerTurnMax) : _cluster.RecordsPerTurnMax;
+        if (_mix.HasLongTurns)
+        {
+            recordsPerTurn = new StreamOptions().RecordsPerTurnMax;
+        }
+
         // Also a commit after every turn: then nothing of a worker's turn waits for what membership learns meanwhile.
         TimeSpan commitInterval = TimeSpan.FromMilliseconds(seed % 4 == 2 ? 0 : 100);
         SnapshotOptions? snapshots = null;
@@ -89,8 +104,10 @@ internal sealed partial class SimulationRun : IDisposable
         // An offset counts far more than a byte: a snapshot is worth its download, and sizes, which are not the same in each run, change nothing.
         _cluster.Adjust = options => options with { EvictAlways = _evictAlways, Workers = _workers, CommitInterval = commitInterval, Snapshots = snapshots, BytesPerOffsetGuess = 1_000_000_000, Slices = slices, RecordsPerTurnMax = recordsPerTurn, StoresLog = false, StoreFaults = StoreFault };
         _cluster.Broker.Prefetch = sizes.Next(2) == 0 ? null : new EmbeddedPrefetch { RecordsMax = 1 + sizes.Next(20), FetchMax = 1 + sizes.Next(10), ForgetsPauses = simulation.ForgetsPauses };
+        _cluster.Broker.WritersGoByName = true;
+
         // In some runs all code takes time, to the end.
-        _callTakes = TimeSpan.FromMilliseconds(sizes.Next(6) == 0 ? 1 + sizes.Next(15) : 0);
+        _callTakes = TimeSpan.FromMilliseconds(sizes.Next(6) == 0 ? 1 + sizes.Next(15) : 0) + _mix.CodeTakes;
 
         // In some the Delete right is missing: that is housekeeping, and nobody may end by it.
         _refusesPurges = sizes.Next(8) == 0;
@@ -103,11 +120,18 @@ internal sealed partial class SimulationRun : IDisposable
         _cluster.Clock.Jump(_ahead);
         _cluster.StopsAt = Reached;
         _cluster.Seen = (_, what) => Count($"Group: {what}");
-        _cluster.Broker.WriterFaults = (_, call, done) => Fault(call, done);
         string app = simulation.Flow.Id;
+        _cluster.Broker.WriterFaults = (id, call, done) => Fault(id, call, done);
         _audit = new SimulationAudit(_cluster, Count, trace);
         _topics = new SimulationTopics(_cluster.Broker, simulation.Guarantee, _audit.States);
         _cluster.Says = trace is null ? null : (member, line) => trace($"     {member.Name}: {Volatile().Replace(line, "...")}");
+        _cluster.Aborted = (_, reason) =>
+        {
+            if (reason.Contains("turns are made smaller", StringComparison.Ordinal))
+            {
+                Count("Long turn: broken off, and made smaller");
+            }
+        };
         _cluster.Planned = _audit.Planned;
         _cluster.Restored = SimulationAudit.Restored;
         _cluster.Wiped = _audit.Wiped;
@@ -121,6 +145,11 @@ internal sealed partial class SimulationRun : IDisposable
         _cluster.MayEndBy = (_, error) => IsRefusal(error) || IsInjected(error);
         _cluster.HasEndedBy = (member, error) =>
         {
+            if (SimulationKinds.Is(error))
+            {
+                _kinds.Ended(member, error);
+            }
+
             if (IsInjected(error))
             {
                 Count($"Ended: {error.Code}");
@@ -177,6 +206,7 @@ internal sealed partial class SimulationRun : IDisposable
 
         _audit.CheckEnd(_store, _expired);
         _simulation.Check(_topics);
+        _neighbour?.CheckEnd();
     }
 
     private void PlayNext()
@@ -185,9 +215,25 @@ internal sealed partial class SimulationRun : IDisposable
         _trace?.Invoke(string.Create(CultureInfo.InvariantCulture, $"{_next,4} {next}"));
         _next++;
         Happen(next);
-        if (!_madeAnew)
+        if (_madeAnew)
         {
-            _audit.Look();
+            return;
+        }
+
+        _kinds.Look();
+        _audit.Look();
+        LiveBeside(next);
+    }
+
+    private void LiveBeside(in SimulationEvent e)
+    {
+        if (_neighbour is not null)
+        {
+            _neighbour.Live(e);
+        }
+        else if (_mix.HasNeighbour && _next >= _mix.NeighbourComesAt && _cluster.Members.Exists(member => member.IsUp))
+        {
+            _neighbour = new Neighbour(_cluster, _cluster.Adjust, _mix.NeighbourNumber, Count);
         }
     }
 
@@ -203,7 +249,7 @@ internal sealed partial class SimulationRun : IDisposable
         switch (e.Kind)
         {
             case SimulationEventKind.Push:
-                for (int i = 0; i <= e.B % 3; i++)
+                for (int i = 0; i <= (e.B % 3) + _mix.MoreRecords(e); i++)
                 {
                     _simulation.Push(new Random((e.A * 10_000) + e.C + i), _topics);
                 }
@@ -367,6 +413,12 @@ internal sealed partial class SimulationRun : IDisposable
             case SimulationEventKind.TopicMadeAnew when !members.Exists(other => other.IsBusy):
                 MakeTopicAnew(e);
                 break;
+            case SimulationEventKind.OtherKind when members.Find(other => !other.IsUp) is { } down:
+                _kinds.Start(down);
+                break;
+            case SimulationEventKind.OtherKind when !member.IsBusy && !member.IsAsleep:
+                _kinds.Start(member);
+                break;
             case SimulationEventKind.End:
                 _cluster.End();
                 break;
@@ -382,70 +434,6 @@ internal sealed partial class SimulationRun : IDisposable
 
     /// <summary>A slice of one to three, so that its edge is met again and again; or the engine's own.</summary>
     private static int Size(Random random, int large) => random.Next(3) < 2 ? 1 + random.Next(3) : large;
-
-    /// <summary>What is gone is gone: the right answer is that all refuse, and refuse again after a restart.</summary>
-    private void MakeTopicAnew(in SimulationEvent e)
-    {
-        string app = _simulation.Flow.Id;
-        string[] kinds = [.. _sources.Order(StringComparer.Ordinal), InternalTopics.Changelog(app)];
-        string topic = kinds[e.B % kinds.Length];
-        TopicDescription old = _cluster.Broker.DescribeTopic(topic)!;
-        bool isChangelog = topic == InternalTopics.Changelog(app);
-        if (!HasBeenUsed(topic, old.Partitions, isChangelog))
-        {
-            // Nobody knows anything of it yet.
-            return;
-        }
-
-        Count(e.Kind, isChangelog ? "the changelog" : old.Cleanup == TopicCleanup.Keep ? "a repartition topic" : "an input");
-        _madeAnew = _over = true;
-        EndFaults();
-        _cluster.Broker.DeleteTopic(topic);
-        _cluster.Broker.CreateTopic(new TopicSpec(topic, old.Partitions, old.Cleanup));
-        _cluster.MayEndBy = (_, error) => error.Message.Contains(topic, StringComparison.Ordinal) || IsInjected(error) || IsRefusal(error);
-        _cluster.HasEndedBy = (_, error) => Count($"Ended: {error.Code}, a topic was made anew");
-        _cluster.Wiped = (member, shard, reason) =>
-        {
-            // With its changelog in place a folder may give way to a nearer source, as ever.
-            if (isChangelog && !member.Damaged.Contains(shard))
-            {
-                throw new SimulationBreach($"shard {shard}: {member.Name} wipes its folder after '{topic}' was made anew: {reason}");
-            }
-
-            _audit.Wiped(member, shard, reason);
-        };
-        UntilAllRefuse(topic, "goes on");
-        _cluster.GoOn();
-        foreach (Cluster.Member member in _cluster.Members)
-        {
-            member.Stop();
-            member.Open();
-        }
-
-        UntilAllRefuse(topic, "starts again");
-    }
-
-    private bool HasBeenUsed(string topic, int partitions, bool isChangelog)
-    {
-        TopicPartition[] all = [.. Enumerable.Range(0, partitions).Select(partition => new TopicPartition(topic, partition))];
-        _cluster.Broker.TryGetCommittedOffsets(_simulation.Flow.Id, all, out long?[] offsets);
-        return isChangelog ? all.Any(partition => _cluster.Broker.EndOffset(partition, committedOnly: true) > 0) : offsets.Any(offset => offset > 0);
-    }
-
-    private void UntilAllRefuse(string topic, string what)
-    {
-        for (int round = 0; round < RefusalRounds && _cluster.Members.Exists(IsAtWork); round++)
-        {
-            _cluster.Round(RefusalRoundMilliseconds);
-        }
-
-        if (_cluster.Members.Find(IsAtWork) is { } member)
-        {
-            throw new SimulationBreach($"'{topic}' was made anew, but {member.Name} {what} as if nothing had happened");
-        }
-
-        static bool IsAtWork(Cluster.Member member) => member is { IsUp: true, IsDone: false };
-    }
 
     private void Add() => _cluster.Add($"{(char)('a' + _cluster.Members.Count)}");
 
@@ -529,9 +517,9 @@ internal sealed partial class SimulationRun : IDisposable
     }
 
     /// <summary>A call fails, before or after it was carried out.</summary>
-    private void Fault(string call, bool done)
+    private void Fault(string transactionalId, string call, bool done)
     {
-        if (_settling || _fencing || !_failing.TryGetValue(call, out (SimulationEvent Event, int Left) failing) || (call is not ("Append" or "Initialize") && done != (failing.Event.C % 2 == 0)))
+        if (_settling || _fencing || !transactionalId.StartsWith($"{_simulation.Flow.Id}/", StringComparison.Ordinal) || !_failing.TryGetValue(call, out (SimulationEvent Event, int Left) failing) || (call is not ("Append" or "Initialize") && done != (failing.Event.C % 2 == 0)))
         {
             return;
         }
@@ -630,6 +618,7 @@ internal sealed partial class SimulationRun : IDisposable
     private void Take(TimeSpan time)
     {
         _cluster.Clock.Advance(time);
+        _blindClock?.Hide(time);
         _sinceMembership += time;
         if (_sinceMembership < MembershipEvery || _takes)
         {
@@ -643,6 +632,7 @@ internal sealed partial class SimulationRun : IDisposable
             member.TurnPart(0);
         }
 
+        _neighbour?.TurnMemberships();
         _takes = false;
     }
 
@@ -654,9 +644,7 @@ internal sealed partial class SimulationRun : IDisposable
             || (error.Message.Contains(Away, StringComparison.Ordinal) && error.Message.Contains("DescribeTopic", StringComparison.Ordinal) | error.Message.Contains("CreateTopic", StringComparison.Ordinal)),
         ExitCode.State => error.Message.Contains(NoSpace, StringComparison.Ordinal),
 
-        // An instance was endless when it was asked, and only then told to end: no process changes its mind like that.
-        ExitCode.Usage => error.Message.Contains("without an end", StringComparison.Ordinal),
-        _ => false,
+        _ => SimulationKinds.Is(error),
     };
 
     private static string CallThatFails(in SimulationEvent e) => (e.B % 8) switch
@@ -795,6 +783,8 @@ internal sealed partial class SimulationRun : IDisposable
         }
 
         Reopen();
+        _kinds.Settle(RoundsMax);
+        Reopen();
         _cluster.End();
         UntilAllHaveLeft();
 
@@ -816,8 +806,10 @@ internal sealed partial class SimulationRun : IDisposable
             return _over || _cluster.Members.TrueForAll(member => !member.IsUp);
         },
         "the run is done, and all have left",
-        // A slice of one key at a time takes a turn each.
-        rounds: 1_500 + (4 * _topics.Pushed));
+        RoundsMax);
+
+    /// <summary>A slice of one key at a time takes a turn each.</summary>
+    private int RoundsMax => 1_500 + (4 * _topics.Pushed);
 
     private void Count(SimulationEventKind kind, string? at = null) => Count(at is null ? $"{kind}" : $"{kind} {at}");
 

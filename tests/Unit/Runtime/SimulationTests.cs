@@ -40,6 +40,11 @@ public class SimulationTests
     [InlineData("h", 50)]
     [InlineData("i", 372)]
     [InlineData("j", 6)]
+    [InlineData("k", 62)]
+    [InlineData("l", 46)]
+    [InlineData("m", 9)]
+    [InlineData("n", 4)]
+    [InlineData("o", 4)]
     public void AWrongEngineIsFound(string wrong, int seed)
     {
         Assert.NotNull(RandomSimulation.Of(seed, Guarantee.ExactlyOnce, WrongEngines.All[wrong], shrinkRuns: 0).Run(seed).Breach);

@@ -40,7 +40,7 @@ internal sealed class EmbeddedWriter(EmbeddedBroker broker, string id, TimeSpan 
         lock (broker.Gate)
         {
             broker.Transactions.Check(id, _epoch);
-            if (!_logs.TryGetValue(partition, out PartitionLog? log))
+            if (!_logs.TryGetValue(partition, out PartitionLog? log) || (log.IsDeleted && broker.WritersGoByName))
             {
                 _logs[partition] = log = broker.Log(partition);
             }
