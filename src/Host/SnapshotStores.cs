@@ -1,4 +1,5 @@
 using System.Web;
+using Azure.Identity;
 using KStreamSharp.Snapshots.AzureBlob;
 using KStreamSharp.Snapshots.S3;
 
@@ -29,11 +30,37 @@ internal static class SnapshotStores
         return new S3SnapshotStore(new S3SnapshotStoreOptions { Bucket = uri.Host, Prefix = Prefix(uri), Endpoint = endpoint, Region = query["region"] });
     }
 
-    /// <summary><c>azblob://CONTAINER/PREFIX</c>; the account and its key in the variable <c>AZURE_STORAGE_CONNECTION_STRING</c>.</summary>
-    /// <exception cref="ArgumentException">The variable is missing, or a part of the URI cannot be used.</exception>
-    public static ISnapshotStore AzureBlob(Uri uri) => Environment.GetEnvironmentVariable(AzureVariable) is { Length: > 0 } connection
-        ? new AzureBlobSnapshotStore(connection, uri.Host, Prefix(uri))
-        : throw new ArgumentException($"the environment variable {AzureVariable} is not set.");
+    /// <summary>
+    /// <c>azblob://CONTAINER/PREFIX</c>; the account and its key in the variable <c>AZURE_STORAGE_CONNECTION_STRING</c>. With
+    /// <c>?account=NAME</c> (or the account's whole address) no key: as whom the environment says, for example the workload identity
+    /// of a pod.
+    /// </summary>
+    /// <exception cref="ArgumentException">Neither the account nor the variable is there, or a part of the URI cannot be used.</exception>
+    public static ISnapshotStore AzureBlob(Uri uri)
+    {
+        System.Collections.Specialized.NameValueCollection query = HttpUtility.ParseQueryString(uri.Query);
+        if (query.AllKeys.FirstOrDefault(name => name != "account") is { } odd)
+        {
+            throw new ArgumentException($"it has no parameter '{odd}'. There is: account.");
+        }
+
+        if (query["account"] is { Length: > 0 } account)
+        {
+            return new AzureBlobSnapshotStore(ServiceOf(account), new DefaultAzureCredential(), uri.Host, Prefix(uri));
+        }
+
+        return Environment.GetEnvironmentVariable(AzureVariable) is { Length: > 0 } connection
+            ? new AzureBlobSnapshotStore(connection, uri.Host, Prefix(uri))
+            : throw new ArgumentException($"the environment variable {AzureVariable} is not set. Set it, or name the account (?account=NAME) and let the process have an identity that may use it.");
+    }
+
+    private static Uri ServiceOf(string account)
+    {
+        Uri? service = null;
+        return account.Contains("://", StringComparison.Ordinal) && (!Uri.TryCreate(account, UriKind.Absolute, out service) || service.Scheme != "https")
+            ? throw new ArgumentException("its account is no https:// address.")
+            : service ?? new Uri($"https://{account}.blob.core.windows.net");
+    }
 
     private static string? Prefix(Uri uri) => uri.AbsolutePath.Trim('/') is { Length: > 0 } prefix ? prefix : null;
 }

@@ -257,6 +257,7 @@ public sealed class StreamEngine : IDisposable
     {
         try
         {
+            snapshotter.LookAtStore();
             while (!_workersGone.IsSet)
             {
                 if (!snapshotter.Step())

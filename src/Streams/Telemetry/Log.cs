@@ -94,6 +94,9 @@ internal static partial class Log
     [LoggerMessage(354, LogLevel.Warning, "The checkpoint {Folder} cannot be removed yet: {Reason}")]
     public static partial void CheckpointStays(ILogger logger, string folder, string reason);
 
+    [LoggerMessage(355, LogLevel.Warning, "The snapshot store cannot be used now; shards restore from the changelog alone until it can: {Reason}")]
+    public static partial void StoreCannotBeUsed(ILogger logger, string reason);
+
     [LoggerMessage(400, LogLevel.Information, "Transaction aborted, going back to the last commit: {Reason}")]
     public static partial void Aborted(ILogger logger, string reason);
 

@@ -9,6 +9,12 @@ public sealed record SnapshotOptions
     /// <summary>Where they are kept; all instances of an application share one store.</summary>
     public required ISnapshotStore Store { get; init; }
 
+    /// <summary>
+    /// Whether an instance ends where the store does not answer, or refuses it, at its start; default false: it goes on with a
+    /// warning, and shards restore from the changelog alone until the store can be used.
+    /// </summary>
+    public bool Required { get; init; }
+
     /// <summary>How long after its last snapshot a shard that has changed gets the next one; default 5 minutes.</summary>
     public TimeSpan Interval { get; init; } = TimeSpan.FromMinutes(5);
 

@@ -32,6 +32,30 @@ internal sealed class Snapshotter(EngineParts parts) : IDisposable
     /// <summary>Gives back what was reserved, when no checkpoint could be made.</summary>
     public void Free() => Volatile.Write(ref _reserved, 0);
 
+    /// <summary>
+    /// Asks the store once, at the start: keys that are wrong would show with the first snapshot, minutes later, or with the first
+    /// restore, when it is too late.
+    /// </summary>
+    public void LookAtStore() => _work.Enqueue(async stop =>
+    {
+        SnapshotOptions options = parts.Options.Snapshots!;
+        try
+        {
+            // Nothing has such a name.
+            await options.Store.ListAsync($"{parts.App}/look/", stop).ConfigureAwait(false);
+        }
+        catch (Exception error) when (error is not (InstanceStoppedException or StreamException) && !stop.IsCancellationRequested)
+        {
+            Interlocked.Increment(ref parts.Counters.SnapshotFailures);
+            if (options.Required)
+            {
+                throw new StreamException(ExitCode.Broker, $"The snapshot store cannot be used, and snapshots are required: {error.Message.TrimEnd('.')}. Mend that, or do without (Snapshots:Required, SnapshotOptions.Required).", error);
+            }
+
+            Log.StoreCannotBeUsed(parts.Logger, error.Message);
+        }
+    });
+
     /// <summary>Uploads a checkpoint, for which the place was reserved; the worker hears how it went.</summary>
     public void Upload(SnapshotSeries series, ShardCheckpoint checkpoint, ShardWorker worker) => _work.Enqueue(async stop =>
     {
