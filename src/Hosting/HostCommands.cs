@@ -150,11 +150,17 @@ internal sealed class HostCommands
         }
 
         return stray is null ? Missing(parsed, command, words) ?? parsed.Errors[0].Message
-            : stray.StartsWith('-') ? $"{words} has no option '{stray}'. There are: {string.Join(", ", command.Options.Select(option => option.Name))}."
+            : stray.StartsWith('-') ? NoOption(words, command, stray)
             : parsed.Tokens.Any(token => token.Value == HostSettings.SetName)
                 ? $"{words} takes options only, and there is a word beside them (not shown: it may be a value of {HostSettings.SetName} NAME=VALUE, which is one word)."
             : command.Arguments.Count > 0 ? $"{words} takes{TakenBy(command)} and options; '{stray}' is too much."
             : $"{words} takes options only; '{stray}' is none.";
+    }
+
+    private static string NoOption(string words, Command command, string stray)
+    {
+        string name = stray.Split('=')[0];
+        return $"{words} has no option '{name}'.{(Nearest.Of(name, command.Options.Select(option => option.Name)) is { } near ? $" The nearest is {near}." : "")} '{words} --help' lists them.";
     }
 
     private static string? Missing(ParseResult parsed, Command command, string words) =>

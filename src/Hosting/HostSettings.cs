@@ -18,6 +18,23 @@ internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, Sn
 
     /// <summary>The StatefulSet of Kubernetes that the instance is a pod of; null for none.</summary>
     public string? StatefulSet { get; init; }
+
+    /// <summary>The names by which the settings were given, by those that the engine has for them.</summary>
+    public IReadOnlyDictionary<string, string> Typed { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Looks at options of the engine, and names what is wrong as it was given.</summary>
+    /// <exception cref="StreamException">A value cannot be used.</exception>
+    public void Check(StreamOptions options)
+    {
+        try
+        {
+            options.Check();
+        }
+        catch (StreamException error) when (Typed.Keys.FirstOrDefault(key => error.Message.StartsWith($"Option {key} ", StringComparison.Ordinal)) is { } key)
+        {
+            throw new StreamException(error.Code, $"{Typed[key]}{error.Message[$"Option {key}".Length..]}", error);
+        }
+    }
 }
 
 /// <summary>What is served over HTTP.</summary>
@@ -43,7 +60,7 @@ internal sealed partial class HostSettings
 
     private const string StatefulSetKey = $"{KubernetesSection}:{nameof(HostOptions.StatefulSet)}";
 
-    private static readonly string[] Groups = [KafkaSection, SnapshotsSection, KubernetesSection];
+    private const string ClientSection = $"{KafkaSection}:{SettingsSection}";
 
     private static readonly Setting[] All =
     [
@@ -72,7 +89,17 @@ internal sealed partial class HostSettings
 
     private const string HttpName = "--http";
 
-    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}", StatefulSetKey];
+    private static readonly SettingNames Names = new(
+        Section,
+        [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), StatefulSetKey],
+        [
+            (KafkaSection, $"{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)}"),
+            (ClientSection, $"{ClientSection}:NAME"),
+            (SnapshotsSection, $"{SnapshotsSection}:{nameof(SnapshotSettings.Store)}"),
+            (KubernetesSection, StatefulSetKey),
+        ],
+        ClientSection,
+        StatefulSetKey);
 
     private readonly Dictionary<Setting, Option<string?>> _options = All.ToDictionary(
         setting => setting, setting => new Option<string?>(setting.Name) { Description = setting.Help, HelpName = setting.HelpName });
@@ -115,13 +142,14 @@ internal sealed partial class HostSettings
     private static HostOptions Read(IConfiguration configuration, Func<Setting, string?> commandLine, string[] clientSettings)
     {
         IConfigurationSection section = configuration.GetSection(Section);
-        CheckNames(section);
+        Names.Check(section);
+        Dictionary<string, string> typed = [];
         StreamOptions stream = new() { UntilEnd = Flag(section[nameof(StreamOptions.UntilEnd)]) };
         SnapshotSettings snapshots = new();
         HttpSettings http = new();
         string? needsStore = null;
-        KafkaOptions kafka = new() { BootstrapServers = "", Settings = ClientSettings(section.GetSection($"{KafkaSection}:{SettingsSection}"), clientSettings) };
-        string? needsKafka = kafka.Settings.Count == 0 ? null : clientSettings.Length > 0 ? SetName : $"{Section}:{KafkaSection}:{SettingsSection}";
+        KafkaOptions kafka = new() { BootstrapServers = "", Settings = ClientSettings(section.GetSection(ClientSection), clientSettings) };
+        string? needsKafka = kafka.Settings.Count == 0 ? null : clientSettings.Length > 0 ? SetName : $"{Section}:{ClientSection}";
         foreach (Setting setting in All)
         {
             string? given = commandLine(setting);
@@ -131,6 +159,12 @@ internal sealed partial class HostSettings
             }
 
             string name = given is null ? $"{Section}:{setting.Key}" : setting.Name;
+            typed[setting.Key.Replace(':', '.')] = name;
+            if (string.IsNullOrWhiteSpace(text))
+            {
+                throw new UsageException($"{name} is empty. Give it a value, or leave it out for its default.");
+            }
+
             try
             {
                 stream = setting.ToStream?.Invoke(stream, text) ?? stream;
@@ -146,29 +180,21 @@ internal sealed partial class HostSettings
             }
         }
 
-        stream.Check();
+        HostOptions options = new(stream, kafka.BootstrapServers.Length > 0 ? kafka : null, snapshots)
+        {
+            Http = http.Endpoint,
+            StatefulSet = section[StatefulSetKey] is { Length: > 0 } set ? set : null,
+            Typed = typed,
+        };
+        options.Check(stream);
         if (needsStore is not null && snapshots.Store is null)
         {
             throw new UsageException($"{needsStore} is for snapshots, and no store of them is named. Name it by --snapshots STORE, or by {Section}:{SnapshotsSection}:{nameof(SnapshotSettings.Store)} in the configuration.");
         }
 
-        string? statefulSet = section[StatefulSetKey] is { Length: > 0 } set ? set : null;
-        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots) { Http = http.Endpoint, StatefulSet = statefulSet }
-            : needsKafka is null ? new(stream, null, snapshots) { Http = http.Endpoint, StatefulSet = statefulSet }
+        return needsKafka is null || options.Kafka is not null
+            ? options
             : throw new UsageException($"{needsKafka} is for Kafka, and no cluster is named. Name it by --kafka HOST:PORT, or by {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} in the configuration.");
-    }
-
-    private static void CheckNames(IConfigurationSection section)
-    {
-        IEnumerable<IConfigurationSection> entries = section.GetChildren()
-            .SelectMany(entry => Groups.Contains(entry.Key, StringComparer.OrdinalIgnoreCase) ? entry.GetChildren() : [entry]);
-        foreach (string key in entries.Select(entry => entry.Path[(Section.Length + 1)..]))
-        {
-            if (!Keys.Contains(key, StringComparer.OrdinalIgnoreCase))
-            {
-                throw new UsageException($"The configuration has no setting {Section}:{key}. There are: {string.Join(", ", Keys)}.");
-            }
-        }
     }
 
     /// <summary>The client's settings of the configuration, and over them those of the command line. What is wrong is told without any value: it may be a password.</summary>
