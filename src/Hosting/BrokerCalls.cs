@@ -11,7 +11,9 @@ internal static class BrokerCalls
     /// <summary>The Kafka of the settings, else a broker embedded in the folder <c>broker</c> of the state folder.</summary>
     /// <exception cref="StreamException">A client setting or the folder cannot be used.</exception>
     public static Broker Open(HostOptions options, ILoggerFactory logging) =>
-        options.Kafka is { } kafka ? new KafkaBroker(kafka, logging) : EmbeddedBroker.Open(EmbeddedFolder(options));
+        options.Kafka is not { } kafka ? EmbeddedBroker.Open(EmbeddedFolder(options))
+        : options.BrokerWait is { } wait ? new KafkaBroker(kafka, logging) { Patience = wait }
+        : new KafkaBroker(kafka, logging);
 
     /// <summary>As <see cref="Open"/>, but makes no broker where there is none.</summary>
     /// <exception cref="StreamException">There is no folder of an embedded broker; a client setting or the folder cannot be used.</exception>
@@ -19,6 +21,16 @@ internal static class BrokerCalls
         ? Open(options, logging)
         : throw new StreamException(
             ExitCode.State, $"There is no broker in {Path.GetFullPath(options.Stream.StateDir)}. Name the folder of the embedded broker by --state-dir, or the cluster by --kafka.");
+
+    /// <summary>Waits for the broker's first answer, so that what follows finds it there.</summary>
+    /// <exception cref="OperationCanceledException">The end was asked for before it answered.</exception>
+    /// <exception cref="StreamException">It does not answer in time, or refuses.</exception>
+    public static async Task AwaitAnswerAsync(Broker broker, Dataflow flow, CancellationToken stop)
+    {
+        // A question cannot be taken back: its thread goes on until the client gives up.
+        string topic = flow.Describe().Steps.First(step => step.Operator == "input").Topic!;
+        await Task.Run(() => Ask(() => broker.TopicId(topic)), CancellationToken.None).WaitAsync(stop);
+    }
 
     private static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
 

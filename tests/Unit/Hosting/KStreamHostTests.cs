@@ -82,6 +82,22 @@ public sealed class KStreamHostTests : IDisposable
         Assert.Equal(3, report.RootElement.GetProperty("records").GetInt64());
     }
 
+    [Theory]
+    [InlineData("", "words", 4)]
+    [InlineData("--app-id mine --shards 2", "mine", 2)]
+    public async Task ARunSaysFirstWhatItWorksWith(string options, string app, int shards)
+    {
+        string[] more = options.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(0, await RunWords(more));
+        Assert.Equal(
+            $"Embedded broker in {Path.Combine(_folder, "broker")}, flow words{(app == "words" ? "" : $" as application {app}")}: words -> said, {shards} shards, state in {Path.Combine(_folder, app)}",
+            _output.ToString().Split(Environment.NewLine)[0]);
+
+        _output.GetStringBuilder().Clear();
+        Assert.Equal(0, await RunWords(["--app-id", app]));
+        Assert.Contains($" {shards} shards, ", _output.ToString(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task AFlowSeesItsOwnOptionsAndItsOutputsAtTheEnd()
     {
