@@ -17,7 +17,7 @@ internal static class BrokerCalls
 
     /// <summary>As <see cref="Open"/>, but makes no broker where there is none.</summary>
     /// <exception cref="StreamException">There is no folder of an embedded broker; a client setting or the folder cannot be used.</exception>
-    public static Broker OpenExisting(HostOptions options, ILoggerFactory logging) => options.Kafka is not null || Directory.Exists(EmbeddedFolder(options))
+    public static Broker OpenExisting(HostOptions options, ILoggerFactory logging) => options.Kafka is not null || HasEmbedded(options)
         ? Open(options, logging)
         : throw new StreamException(
             ExitCode.State, $"There is no broker in {Path.GetFullPath(options.Stream.StateDir)}. Name the folder of the embedded broker by --state-dir, or the cluster by --kafka.");
@@ -31,6 +31,9 @@ internal static class BrokerCalls
         string topic = flow.Describe().Steps.First(step => step.Operator == "input").Topic!;
         await Task.Run(() => Ask(() => broker.TopicId(topic)), CancellationToken.None).WaitAsync(stop);
     }
+
+    /// <summary>Whether there is an embedded broker in the state folder.</summary>
+    public static bool HasEmbedded(HostOptions options) => Directory.Exists(EmbeddedFolder(options));
 
     private static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
 
