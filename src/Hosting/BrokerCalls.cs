@@ -35,7 +35,8 @@ internal static class BrokerCalls
     /// <summary>Whether there is an embedded broker in the state folder.</summary>
     public static bool HasEmbedded(HostOptions options) => Directory.Exists(EmbeddedFolder(options));
 
-    private static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
+    /// <summary>The folder of the embedded broker.</summary>
+    public static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
 
     /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
     public static TopicPartition[] Partitions(Broker broker, string topic) =>

@@ -32,6 +32,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
             return;
         }
 
+        await using BrokerPipe? pipe = BrokerPipe.Serve(broker, logging.CreateLogger("KStreamSharp"));
         using StreamEngine engine = new(dataflow, broker, options, logging) { AsksToLeave = ScaleIn.Question(host.StatefulSet, options, logging) };
         FlowRun run = new(arguments, dataflow, broker, output, log, () => engine.Status);
         CpuMeter cpu = new(() => engine.Status);

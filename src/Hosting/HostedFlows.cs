@@ -156,6 +156,7 @@ internal sealed class HostedFlow : BackgroundService
                 _log.LogInformation("{Start}", FlowTopics.StartLine(_flow, _broker, Options));
             }
 
+            await using BrokerPipe? pipe = BrokerPipe.Serve(_broker, _log);
             using StreamEngine engine = new(_flow, _broker, Options, _logging) { AsksToLeave = ScaleIn.Question(_statefulSet, Options, _logging) };
             _engine = engine;
             await engine.RunAsync(stoppingToken);

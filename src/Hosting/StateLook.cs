@@ -286,7 +286,7 @@ internal sealed class StateLook
     private static string Hex(ReadOnlySpan<byte> bytes) => "0x" + Convert.ToHexStringLower(bytes);
 
     /// <summary>A string without its quotes, unless something in it needs them to be seen.</summary>
-    private static string? Plain(string? json)
+    public static string? Plain(string? json)
     {
         if (json is null || !json.StartsWith('"'))
         {
