@@ -11,16 +11,32 @@ internal static class BrokerCalls
     /// <summary>The Kafka of the settings, else a broker embedded in the folder <c>broker</c> of the state folder.</summary>
     /// <exception cref="StreamException">A client setting or the folder cannot be used.</exception>
     public static Broker Open(HostOptions options, ILoggerFactory logging) =>
-        options.Kafka is { } kafka ? new KafkaBroker(kafka, logging) : EmbeddedBroker.Open(EmbeddedFolder(options));
+        options.Kafka is not { } kafka ? EmbeddedBroker.Open(EmbeddedFolder(options))
+        : options.BrokerWait is { } wait ? new KafkaBroker(kafka, logging) { Patience = wait }
+        : new KafkaBroker(kafka, logging);
 
     /// <summary>As <see cref="Open"/>, but makes no broker where there is none.</summary>
     /// <exception cref="StreamException">There is no folder of an embedded broker; a client setting or the folder cannot be used.</exception>
-    public static Broker OpenExisting(HostOptions options, ILoggerFactory logging) => options.Kafka is not null || Directory.Exists(EmbeddedFolder(options))
+    public static Broker OpenExisting(HostOptions options, ILoggerFactory logging) => options.Kafka is not null || HasEmbedded(options)
         ? Open(options, logging)
         : throw new StreamException(
             ExitCode.State, $"There is no broker in {Path.GetFullPath(options.Stream.StateDir)}. Name the folder of the embedded broker by --state-dir, or the cluster by --kafka.");
 
-    private static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
+    /// <summary>Waits for the broker's first answer, so that what follows finds it there.</summary>
+    /// <exception cref="OperationCanceledException">The end was asked for before it answered.</exception>
+    /// <exception cref="StreamException">It does not answer in time, or refuses.</exception>
+    public static async Task AwaitAnswerAsync(Broker broker, Dataflow flow, CancellationToken stop)
+    {
+        // A question cannot be taken back: its thread goes on until the client gives up.
+        string topic = flow.Describe().Steps.First(step => step.Operator == "input").Topic!;
+        await Task.Run(() => Ask(() => broker.TopicId(topic)), CancellationToken.None).WaitAsync(stop);
+    }
+
+    /// <summary>Whether there is an embedded broker in the state folder.</summary>
+    public static bool HasEmbedded(HostOptions options) => Directory.Exists(EmbeddedFolder(options));
+
+    /// <summary>The folder of the embedded broker.</summary>
+    public static string EmbeddedFolder(HostOptions options) => Path.Combine(options.Stream.StateDir, "broker");
 
     /// <exception cref="StreamException">There is no such topic, or the broker does not answer.</exception>
     public static TopicPartition[] Partitions(Broker broker, string topic) =>

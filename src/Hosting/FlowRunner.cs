@@ -7,6 +7,9 @@ namespace KStreamSharp.Hosting;
 /// <summary>One run of one flow: prepare, run the engine with what accompanies it, finish, report.</summary>
 internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Uri, ISnapshotStore>> stores, TextWriter output, HostLog log, ILoggerFactory logging)
 {
+    /// <summary>How long a start says nothing of a broker that does not answer.</summary>
+    private static readonly TimeSpan SilentFor = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(20);
 
     /// <summary>What of it is not for the last snapshots; more time for them is more time for the end.</summary>
@@ -18,16 +21,18 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
     {
         log.Level = level;
         StreamOptions options = host.Stream with { AppId = new FlowArguments(parsed, host.Stream).AppOf(flow), Snapshots = host.Snapshots.Open(stores) };
+        host.Check(options);
         FlowArguments arguments = new(parsed, options);
         Dataflow dataflow = flow.Build(arguments);
         using StopSignals signals = new();
         Broker broker = BrokerCalls.Open(host, logging);
         using IDisposable closing = (IDisposable)broker;
-        if (broker is EmbeddedBroker embedded)
+        if (!await BeginAsync(dataflow, broker, host, options, signals.Token))
         {
-            EmbeddedTopics.Make(dataflow, embedded, options);
+            return;
         }
 
+        await using BrokerPipe? pipe = BrokerPipe.Serve(broker, logging.CreateLogger("KStreamSharp"));
         using StreamEngine engine = new(dataflow, broker, options, logging) { AsksToLeave = ScaleIn.Question(host.StatefulSet, options, logging) };
         FlowRun run = new(arguments, dataflow, broker, output, log, () => engine.Status);
         CpuMeter cpu = new(() => engine.Status);
@@ -49,6 +54,34 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         {
             output.WriteLine(RunReport.Json(flow.Id, options, engine.Status, cpu.Used, run.IsDone));
         }
+    }
+
+    /// <summary>Until the broker has answered and the first line is told; false when the end was asked for before.</summary>
+    private async Task<bool> BeginAsync(Dataflow dataflow, Broker broker, HostOptions host, StreamOptions options, CancellationToken stop)
+    {
+        try
+        {
+            Task answer = BrokerCalls.AwaitAnswerAsync(broker, dataflow, stop);
+            if (await Task.WhenAny(answer, Task.Delay(SilentFor, CancellationToken.None)) != answer && host.Kafka is { } kafka)
+            {
+                output.WriteLine($"Kafka at {kafka.BootstrapServers} has not answered yet; the start waits for it (--broker-wait TIME, Ctrl-C ends)");
+            }
+
+            await answer;
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            output.WriteLine("Ended before the broker answered.");
+            return false;
+        }
+
+        if (broker is EmbeddedBroker || host.CreateTopics)
+        {
+            FlowTopics.Make(dataflow, broker, options);
+        }
+
+        output.WriteLine(FlowTopics.StartLine(dataflow, broker, options));
+        return true;
     }
 
     private async Task<StatusServer?> ServeAsync(IPEndPoint? endpoint, Dataflow dataflow, StreamOptions options, StreamEngine engine, HostTelemetry telemetry)

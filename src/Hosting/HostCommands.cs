@@ -17,12 +17,13 @@ internal sealed class HostCommands
     private readonly ResetCommand _reset;
     private readonly SnapshotCommands _snapshots;
     private readonly Command _health;
+    private readonly TopicCommands _topics;
     private readonly RootCommand _root = new();
     private readonly Command _run = new("run", "Run a flow until it is stopped, or with --until-end to the end of its inputs.");
     private readonly Command _load = new("load", "Load the data that a flow works on into its input topics.");
     private readonly Command _describe = new("describe", "Show the steps, topics and states of a flow.");
 
-    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, StateCommands state, ResetCommand reset, SnapshotCommands snapshots, TextWriter output, TextWriter errors)
+    public HostCommands(IReadOnlyList<IFlow> flows, Func<IFlow, FlowRunner> runner, StateCommands state, ResetCommand reset, SnapshotCommands snapshots, TopicCommands topics, TextWriter output, TextWriter errors)
     {
         _health = new HealthCommand(output).Command;
         _flows = flows;
@@ -32,6 +33,7 @@ internal sealed class HostCommands
         _state = state;
         _reset = reset;
         _snapshots = snapshots;
+        _topics = topics;
         _root.Description = $"Stateful streams with the state kept in a folder. Without arguments: run {flows[0].Id}.";
         foreach (IFlow flow in flows)
         {
@@ -47,12 +49,17 @@ internal sealed class HostCommands
         _root.Subcommands.Add(_describe);
         _root.Subcommands.Add(_state.Group);
         _root.Subcommands.Add(_snapshots.Group);
+        _root.Subcommands.Add(_topics.Produce);
+        _root.Subcommands.Add(_topics.Tail);
         _root.Subcommands.Add(_reset.Group);
         _root.Subcommands.Add(_health);
     }
 
+    /// <summary>The commands that take no flow.</summary>
+    private Command[] Others => [_topics.Produce, _topics.Tail, _health];
+
     /// <summary>The commands whose next word is a flow.</summary>
-    private IEnumerable<Command> Verbs => _root.Subcommands.Where(command => command != _health).SelectMany(command => command == _state.Group || command == _snapshots.Group ? command.Subcommands : [command]);
+    private IEnumerable<Command> Verbs => _root.Subcommands.Where(command => !Others.Contains(command)).SelectMany(command => command == _state.Group || command == _snapshots.Group ? command.Subcommands : [command]);
 
     /// <exception cref="UsageException">The command line or the configuration is wrong.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
@@ -146,15 +153,21 @@ internal sealed class HostCommands
         if (command.Subcommands.Count > 0)
         {
             string missing = stray is null ? "a command missing" : $"no command '{$"{words} {stray}".TrimStart()}'";
-            return $"There is {missing}. There are: {string.Join(", ", Verbs.Select(verb => $"{Words(verb)} FLOW{TakenBy(verb.Subcommands[0])}"))}, {_health.Name}; flows: {flows}. See --help.";
+            return $"There is {missing}. There are: {string.Join(", ", Verbs.Select(verb => $"{Words(verb)} FLOW{TakenBy(verb.Subcommands[0])}"))}, {string.Join(", ", Others.Select(other => other.Name + TakenBy(other)))}; flows: {flows}. See --help.";
         }
 
         return stray is null ? Missing(parsed, command, words) ?? parsed.Errors[0].Message
-            : stray.StartsWith('-') ? $"{words} has no option '{stray}'. There are: {string.Join(", ", command.Options.Select(option => option.Name))}."
+            : stray.StartsWith('-') ? NoOption(words, command, stray)
             : parsed.Tokens.Any(token => token.Value == HostSettings.SetName)
                 ? $"{words} takes options only, and there is a word beside them (not shown: it may be a value of {HostSettings.SetName} NAME=VALUE, which is one word)."
             : command.Arguments.Count > 0 ? $"{words} takes{TakenBy(command)} and options; '{stray}' is too much."
             : $"{words} takes options only; '{stray}' is none.";
+    }
+
+    private static string NoOption(string words, Command command, string stray)
+    {
+        string name = stray.Split('=')[0];
+        return $"{words} has no option '{name}'.{(Nearest.Of(name, command.Options.Select(option => option.Name)) is { } near ? $" The nearest is {near}." : "")} '{words} --help' lists them.";
     }
 
     private static string? Missing(ParseResult parsed, Command command, string words) =>

@@ -16,14 +16,39 @@ internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, Sn
     /// <summary>Where health, status and metrics are served; null for nowhere.</summary>
     public IPEndPoint? Http { get; init; }
 
+    /// <summary>How long a start waits for the first answer of the broker; null for the client's own patience.</summary>
+    public TimeSpan? BrokerWait { get; init; }
+
+    /// <summary>Whether inputs and outputs that are missing are made, on Kafka too.</summary>
+    public bool CreateTopics { get; init; }
+
     /// <summary>The StatefulSet of Kubernetes that the instance is a pod of; null for none.</summary>
     public string? StatefulSet { get; init; }
+
+    /// <summary>The names by which the settings were given, by those that the engine has for them.</summary>
+    public IReadOnlyDictionary<string, string> Typed { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Looks at options of the engine, and names what is wrong as it was given.</summary>
+    /// <exception cref="StreamException">A value cannot be used.</exception>
+    public void Check(StreamOptions options)
+    {
+        try
+        {
+            options.Check();
+        }
+        catch (StreamException error) when (Typed.Keys.FirstOrDefault(key => error.Message.StartsWith($"Option {key} ", StringComparison.Ordinal)) is { } key)
+        {
+            throw new StreamException(error.Code, $"{Typed[key]}{error.Message[$"Option {key}".Length..]}", error);
+        }
+    }
 }
 
-/// <summary>What is served over HTTP.</summary>
-internal sealed record HttpSettings
+/// <summary>What is the process's own.</summary>
+internal sealed record ProcessSettings
 {
     public IPEndPoint? Endpoint { get; init; }
+
+    public TimeSpan? BrokerWait { get; init; }
 }
 
 /// <summary>
@@ -43,7 +68,7 @@ internal sealed partial class HostSettings
 
     private const string StatefulSetKey = $"{KubernetesSection}:{nameof(HostOptions.StatefulSet)}";
 
-    private static readonly string[] Groups = [KafkaSection, SnapshotsSection, KubernetesSection];
+    private const string ClientSection = $"{KafkaSection}:{SettingsSection}";
 
     private static readonly Setting[] All =
     [
@@ -67,12 +92,23 @@ internal sealed partial class HostSettings
         new("--snapshots-kept", "Snapshots:Kept", "N", "how many snapshots of a shard are kept (default: 3)", (snapshots, text) => snapshots with { Kept = Number<int>(text) }),
         new("--snapshot-end-timeout", "Snapshots:EndTimeout", "TIME", "how long an orderly end may take for the last snapshots; 0s for none (default: 5s)", (snapshots, text) => snapshots with { EndTimeout = Time(text) }),
         new("--snapshot-rate", "Snapshots:BytesPerSecondMax", "BYTES", "how many bytes per second are uploaded at most (default: no limit)", (snapshots, text) => snapshots with { BytesPerSecondMax = Number<long>(text) }),
-        new(HttpName, "Http", "ADDRESS:PORT", "serve health, status and metrics there over HTTP, for example 0.0.0.0:8080 (default: nothing is served)", (http, text) => http with { Endpoint = Endpoint(text) }),
+        new(HttpName, "Http", "ADDRESS:PORT", "serve health, status and metrics there over HTTP, for example 0.0.0.0:8080 (default: nothing is served)", (process, text) => process with { Endpoint = Endpoint(text) }),
+        new("--broker-wait", nameof(HostOptions.BrokerWait), "TIME", "how long a start waits for Kafka's first answer, up to 1h (default: 20s)", (process, text) => process with { BrokerWait = Wait(text) }),
     ];
 
     private const string HttpName = "--http";
 
-    private static readonly string[] Keys = [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), $"{KafkaSection}:{SettingsSection}", StatefulSetKey];
+    private static readonly SettingNames Names = new(
+        Section,
+        [.. All.Select(setting => setting.Key), nameof(StreamOptions.UntilEnd), nameof(HostOptions.CreateTopics), StatefulSetKey],
+        [
+            (KafkaSection, $"{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)}"),
+            (ClientSection, $"{ClientSection}:NAME"),
+            (SnapshotsSection, $"{SnapshotsSection}:{nameof(SnapshotSettings.Store)}"),
+            (KubernetesSection, StatefulSetKey),
+        ],
+        ClientSection,
+        StatefulSetKey);
 
     private readonly Dictionary<Setting, Option<string?>> _options = All.ToDictionary(
         setting => setting, setting => new Option<string?>(setting.Name) { Description = setting.Help, HelpName = setting.HelpName });
@@ -85,7 +121,9 @@ internal sealed partial class HostSettings
 
     public Option<bool> UntilEnd { get; } = new("--until-end") { Description = "process what the inputs have now, then end" };
 
-    public IEnumerable<Option> Options => [.. _options.Values, _set, UntilEnd];
+    public Option<bool> CreateTopics { get; } = new("--create-topics") { Description = "make the inputs and outputs that are missing, as the broker's defaults say; without Kafka that is always done" };
+
+    public IEnumerable<Option> Options => [.. _options.Values, _set, UntilEnd, CreateTopics];
 
     /// <summary>Those that say where to load data to.</summary>
     public IEnumerable<Option> LoadOptions => [.. _options.Where(option => option.Key.ToKafka is not null || option.Key.Key is nameof(StreamOptions.StateDir)).Select(option => option.Value), _set];
@@ -105,7 +143,11 @@ internal sealed partial class HostSettings
     public HostOptions Read(ParseResult parsed, IConfiguration? configuration = null)
     {
         HostOptions options = Read(configuration ?? Configuration(), setting => parsed.GetValue(_options[setting]), parsed.GetValue(_set) ?? []);
-        return parsed.GetValue(UntilEnd) ? options with { Stream = options.Stream with { UntilEnd = true } } : options;
+        return options with
+        {
+            Stream = options.Stream with { UntilEnd = options.Stream.UntilEnd || parsed.GetValue(UntilEnd) },
+            CreateTopics = options.CreateTopics || parsed.GetValue(CreateTopics),
+        };
     }
 
     /// <summary>The options of the configuration alone.</summary>
@@ -115,13 +157,14 @@ internal sealed partial class HostSettings
     private static HostOptions Read(IConfiguration configuration, Func<Setting, string?> commandLine, string[] clientSettings)
     {
         IConfigurationSection section = configuration.GetSection(Section);
-        CheckNames(section);
-        StreamOptions stream = new() { UntilEnd = Flag(section[nameof(StreamOptions.UntilEnd)]) };
+        Names.Check(section);
+        Dictionary<string, string> typed = [];
+        StreamOptions stream = new() { UntilEnd = Flag(section, nameof(StreamOptions.UntilEnd)) };
         SnapshotSettings snapshots = new();
-        HttpSettings http = new();
+        ProcessSettings process = new();
         string? needsStore = null;
-        KafkaOptions kafka = new() { BootstrapServers = "", Settings = ClientSettings(section.GetSection($"{KafkaSection}:{SettingsSection}"), clientSettings) };
-        string? needsKafka = kafka.Settings.Count == 0 ? null : clientSettings.Length > 0 ? SetName : $"{Section}:{KafkaSection}:{SettingsSection}";
+        KafkaOptions kafka = new() { BootstrapServers = "", Settings = ClientSettings(section.GetSection(ClientSection), clientSettings) };
+        string? needsKafka = kafka.Settings.Count == 0 ? null : clientSettings.Length > 0 ? SetName : $"{Section}:{ClientSection}";
         foreach (Setting setting in All)
         {
             string? given = commandLine(setting);
@@ -131,12 +174,18 @@ internal sealed partial class HostSettings
             }
 
             string name = given is null ? $"{Section}:{setting.Key}" : setting.Name;
+            typed[setting.Key.Replace(':', '.')] = name;
+            if (string.IsNullOrWhiteSpace(text))
+            {
+                throw new UsageException($"{name} is empty. Give it a value, or leave it out for its default.");
+            }
+
             try
             {
                 stream = setting.ToStream?.Invoke(stream, text) ?? stream;
                 kafka = setting.ToKafka?.Invoke(kafka, text) ?? kafka;
                 snapshots = setting.ToSnapshots?.Invoke(snapshots, text) ?? snapshots;
-                http = setting.ToHttp?.Invoke(http, text) ?? http;
+                process = setting.ToProcess?.Invoke(process, text) ?? process;
                 needsStore ??= setting.ToSnapshots is null ? null : name;
                 needsKafka ??= setting.ToKafka is null ? null : name;
             }
@@ -146,29 +195,23 @@ internal sealed partial class HostSettings
             }
         }
 
-        stream.Check();
+        HostOptions options = new(stream, kafka.BootstrapServers.Length > 0 ? kafka : null, snapshots)
+        {
+            Http = process.Endpoint,
+            BrokerWait = process.BrokerWait,
+            CreateTopics = Flag(section, nameof(HostOptions.CreateTopics)),
+            StatefulSet = section[StatefulSetKey] is { Length: > 0 } set ? set : null,
+            Typed = typed,
+        };
+        options.Check(stream);
         if (needsStore is not null && snapshots.Store is null)
         {
             throw new UsageException($"{needsStore} is for snapshots, and no store of them is named. Name it by --snapshots STORE, or by {Section}:{SnapshotsSection}:{nameof(SnapshotSettings.Store)} in the configuration.");
         }
 
-        string? statefulSet = section[StatefulSetKey] is { Length: > 0 } set ? set : null;
-        return kafka.BootstrapServers.Length > 0 ? new(stream, kafka, snapshots) { Http = http.Endpoint, StatefulSet = statefulSet }
-            : needsKafka is null ? new(stream, null, snapshots) { Http = http.Endpoint, StatefulSet = statefulSet }
+        return needsKafka is null || options.Kafka is not null
+            ? options
             : throw new UsageException($"{needsKafka} is for Kafka, and no cluster is named. Name it by --kafka HOST:PORT, or by {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} in the configuration.");
-    }
-
-    private static void CheckNames(IConfigurationSection section)
-    {
-        IEnumerable<IConfigurationSection> entries = section.GetChildren()
-            .SelectMany(entry => Groups.Contains(entry.Key, StringComparer.OrdinalIgnoreCase) ? entry.GetChildren() : [entry]);
-        foreach (string key in entries.Select(entry => entry.Path[(Section.Length + 1)..]))
-        {
-            if (!Keys.Contains(key, StringComparer.OrdinalIgnoreCase))
-            {
-                throw new UsageException($"The configuration has no setting {Section}:{key}. There are: {string.Join(", ", Keys)}.");
-            }
-        }
     }
 
     /// <summary>The client's settings of the configuration, and over them those of the command line. What is wrong is told without any value: it may be a password.</summary>
@@ -216,9 +259,9 @@ internal sealed partial class HostSettings
     [GeneratedRegex(@"^([A-Za-z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(:[0-9]{1,5})?$")]
     private static partial Regex Address();
 
-    private static bool Flag(string? text) => text is null || bool.TryParse(text, out bool _)
-        ? text is not null && bool.Parse(text)
-        : throw new UsageException($"{Section}:{nameof(StreamOptions.UntilEnd)} '{text}': true or false is needed.");
+    private static bool Flag(IConfigurationSection section, string name) => section[name] is not { } text ? false
+        : bool.TryParse(text, out bool flag) ? flag
+        : throw new UsageException($"{Section}:{name} '{text}': true or false is needed.");
 
     private static IConfigurationRoot Configuration()
     {
@@ -259,6 +302,10 @@ internal sealed partial class HostSettings
             : throw new FormatException("a time with a unit is needed, for example 100ms, 2s, 5m.");
     }
 
+    private static TimeSpan Wait(string text) => Time(text) is var time && time >= TimeSpan.FromSeconds(1) && time <= TimeSpan.FromHours(1)
+        ? time
+        : throw new FormatException("a time from 1s to 1h is needed.");
+
     private static Guarantee ParseGuarantee(string text) => text switch
     {
         "exactly-once" => Guarantee.ExactlyOnce,
@@ -274,7 +321,7 @@ internal sealed partial class HostSettings
         Func<StreamOptions, string, StreamOptions>? ToStream,
         Func<KafkaOptions, string, KafkaOptions>? ToKafka,
         Func<SnapshotSettings, string, SnapshotSettings>? ToSnapshots,
-        Func<HttpSettings, string, HttpSettings>? ToHttp)
+        Func<ProcessSettings, string, ProcessSettings>? ToProcess)
     {
         public Setting(string name, string key, string helpName, string help, Func<StreamOptions, string, StreamOptions> apply)
             : this(name, key, helpName, help, apply, null, null, null)
@@ -291,7 +338,7 @@ internal sealed partial class HostSettings
         {
         }
 
-        public Setting(string name, string key, string helpName, string help, Func<HttpSettings, string, HttpSettings> apply)
+        public Setting(string name, string key, string helpName, string help, Func<ProcessSettings, string, ProcessSettings> apply)
             : this(name, key, helpName, help, null, null, null, apply)
         {
         }

@@ -107,18 +107,22 @@ internal sealed class HostedFlow : BackgroundService
     private readonly Dataflow _flow;
     private readonly Broker _broker;
     private readonly string? _statefulSet;
+    private readonly bool _createTopics;
     private readonly ILoggerFactory _logging;
+    private readonly ILogger _log;
     private readonly HostedFlows _all;
     private volatile StreamEngine? _engine;
 
-    public HostedFlow(Dataflow flow, Broker broker, StreamOptions options, IPEndPoint? http, string? statefulSet, ILoggerFactory logging, HostedFlows all)
+    public HostedFlow(Dataflow flow, Broker broker, StreamOptions options, HostOptions host, ILoggerFactory logging, HostedFlows all)
     {
         _flow = flow;
         _broker = broker;
         Options = options;
-        Http = http;
-        _statefulSet = statefulSet;
+        Http = host.Http;
+        _statefulSet = host.StatefulSet;
+        _createTopics = host.CreateTopics;
         _logging = logging;
+        _log = logging.CreateLogger("KStreamSharp");
         _all = all;
         Health = new RunHealth(flow.Id, options, () => _engine?.Status ?? StreamEngine.NotStarted, TimeProvider.System);
         all.Add(this);
@@ -141,14 +145,25 @@ internal sealed class HostedFlow : BackgroundService
         try
         {
             await _all.BeginAsync();
-            if (_broker is EmbeddedBroker embedded)
+            await BrokerCalls.AwaitAnswerAsync(_broker, _flow, stoppingToken);
+            if (_broker is EmbeddedBroker || _createTopics)
             {
-                EmbeddedTopics.Make(_flow, embedded, Options);
+                FlowTopics.Make(_flow, _broker, Options);
             }
 
+            if (_log.IsEnabled(LogLevel.Information))
+            {
+                _log.LogInformation("{Start}", FlowTopics.StartLine(_flow, _broker, Options));
+            }
+
+            await using BrokerPipe? pipe = BrokerPipe.Serve(_broker, _log);
             using StreamEngine engine = new(_flow, _broker, Options, _logging) { AsksToLeave = ScaleIn.Question(_statefulSet, Options, _logging) };
             _engine = engine;
             await engine.RunAsync(stoppingToken);
+        }
+        catch (OperationCanceledException) when (_engine is null && stoppingToken.IsCancellationRequested)
+        {
+            // Asked to end before the broker had answered.
         }
         catch (Exception error)
         {

@@ -29,12 +29,14 @@ public static class KStreamHost
             configure(builder);
             await using ServiceProvider services = builder.Services.BuildServiceProvider();
             ILoggerFactory logging = services.GetRequiredService<ILoggerFactory>();
+            IReadOnlyList<IFlow> flows = builder.Build(services);
             return await new HostCommands(
-                builder.Build(services),
+                flows,
                 flow => new FlowRunner(flow, builder.Stores, output, log, logging),
                 new StateCommands(builder.Stores, logging, output, errors),
                 new ResetCommand(builder.Stores, logging, output, terminal),
                 new SnapshotCommands(builder.Stores, logging, output),
+                new TopicCommands(flows, logging, output),
                 output,
                 errors).InvokeAsync(args);
         }

@@ -15,7 +15,8 @@ public static class KStreamServices
     /// the application stops unless other flows still run. Once per flow; several flows need an application id each, which is
     /// the flow's id where <see cref="StreamOptions.AppId"/> says nothing else. The broker is the container's <see cref="Broker"/>; when none is registered, the
     /// Kafka cluster that <c>KStreamSharp:Kafka:BootstrapServers</c> of the configuration names, else one that is embedded
-    /// in the folder <c>broker</c> of the state folder. On Kafka, the topics that the flow reads and writes must exist.
+    /// in the folder <c>broker</c> of the state folder. On Kafka, the topics that the flow reads and writes must exist,
+    /// unless <c>KStreamSharp:CreateTopics</c> is true.
     /// Where <c>KStreamSharp:Http</c> of the configuration names an address and a port, health, status and metrics of all flows are served there;
     /// otherwise the meter and the activity source, both named <c>KStreamSharp</c>, are for the application's own exporters.
     /// Snapshots go to the container's <see cref="ISnapshotStore"/>, if there is one and neither the options nor the configuration name another.
@@ -33,8 +34,7 @@ public static class KStreamServices
             flow(provider),
             provider.GetRequiredService<Broker>(),
             WithSnapshots(provider, Options(provider)),
-            Options(provider).Http,
-            Options(provider).StatefulSet,
+            Options(provider),
             provider.GetRequiredService<ILoggerFactory>(),
             provider.GetRequiredService<HostedFlows>()));
 

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
 
@@ -41,9 +42,10 @@ internal sealed class StateCommands
         Option<int?> shard = CommandOptions.Number("--shard", "N", "only this shard", 0);
         Option<int?> limit = CommandOptions.Number("--limit", "N", $"list at most N keys (default: {LimitIfMissing})", 1);
         Option<string?> snapshot = Snapshot();
+        Option<bool> local = Local();
         Option<string?> format = Format();
-        Command command = Command(flow, settings, [step], [shard, limit, snapshot, format]);
-        command.SetAction(parsed => Look(flow, settings, parsed, snapshot, format, look =>
+        Command command = Command(flow, settings, [step], [shard, limit, local, snapshot, format]);
+        command.SetAction(parsed => Look(flow, settings, parsed, snapshot, local, format, look =>
         {
             if (parsed.GetValue(step) is { } name)
             {
@@ -53,6 +55,8 @@ internal sealed class StateCommands
             {
                 look.ListSteps(parsed.GetValue(shard));
             }
+
+            return look.AllShown;
         }));
         _list.Subcommands.Add(command);
     }
@@ -65,10 +69,14 @@ internal sealed class StateCommands
         Option<bool> hex = new("--hex") { Description = "KEY is the bytes of the key, in hexadecimal" };
         Option<int?> shard = CommandOptions.Number("--shard", "N", "only this shard", 0);
         Option<string?> snapshot = Snapshot();
+        Option<bool> local = Local();
         Option<string?> format = Format();
-        Command command = Command(flow, settings, [step, key], [hex, shard, snapshot, format]);
-        command.SetAction(parsed => Look(
-            flow, settings, parsed, snapshot, format, look => look.ShowKey(parsed.GetValue(step)!, parsed.GetValue(key)!, parsed.GetValue(hex), parsed.GetValue(shard))));
+        Command command = Command(flow, settings, [step, key], [hex, shard, local, snapshot, format]);
+        command.SetAction(parsed => Look(flow, settings, parsed, snapshot, local, format, look =>
+        {
+            look.ShowKey(parsed.GetValue(step)!, parsed.GetValue(key)!, parsed.GetValue(hex), parsed.GetValue(shard));
+            return true;
+        }));
         _get.Subcommands.Add(command);
     }
 
@@ -76,6 +84,11 @@ internal sealed class StateCommands
     {
         Description = $"look at a snapshot instead, by the name that 'snapshots list' gives it, or at the {Newest} of every shard; needs --snapshots and the broker",
         HelpName = "SNAPSHOT",
+    };
+
+    private static Option<bool> Local() => new("--local")
+    {
+        Description = "look at the folder as it is and ask no broker: what is there of shards that other instances have now is old",
     };
 
     private static Option<string?> Format() => CommandOptions.Choice("--format", "FORMAT", "text (the default) or json", "text", "json");
@@ -96,14 +109,33 @@ internal sealed class StateCommands
         return command;
     }
 
-    private void Look(IFlow flow, HostSettings settings, ParseResult parsed, Option<string?> snapshot, Option<string?> format, Action<StateLook> look)
+    private int Look(IFlow flow, HostSettings settings, ParseResult parsed, Option<string?> snapshot, Option<bool> local, Option<string?> format, Func<StateLook, bool> look)
     {
         HostOptions host = settings.Read(parsed);
         FlowArguments arguments = new(parsed, host.Stream);
         string app = arguments.AppOf(flow);
         Dataflow dataflow = flow.Build(arguments);
         using StoredState state = parsed.GetValue(snapshot) is { } name ? OpenSnapshots(host, app, name) : StoredFolder.Open(host.Stream.StateDir, app);
-        look(new StateLook(dataflow, app, state, parsed.GetValue(format) == "json", _output, _errors));
+        IReadOnlyDictionary<int, ShardOwner> elsewhere = state is StoredFolder && !parsed.GetValue(local) ? Elsewhere(host, app, state) : FrozenDictionary<int, ShardOwner>.Empty;
+        bool allShown = look(new StateLook(dataflow, app, state, elsewhere, parsed.GetValue(format) == "json", _output, _errors));
+        return (int)(allShown ? ExitCode.Ok : ExitCode.State);
+    }
+
+    /// <summary>An embedded broker has one instance, whose shards cannot be elsewhere; only Kafka is asked.</summary>
+    private IReadOnlyDictionary<int, ShardOwner> Elsewhere(HostOptions host, string app, StoredState state)
+    {
+        if (host.Kafka is null)
+        {
+            return BrokerCalls.HasEmbedded(host)
+                ? FrozenDictionary<int, ShardOwner>.Empty
+                : throw new UsageException(
+                    $"Whether other instances have these shards now is not known without the broker: name it by --kafka HOST:PORT. --local shows the {state.Name} as it is.");
+        }
+
+        string file = Path.Combine(host.Stream.StateDir, app, "instance");
+        Broker broker = BrokerCalls.Open(host, _logging);
+        using IDisposable closing = (IDisposable)broker;
+        return new ShardOwners(broker, app).Elsewhere(state, File.Exists(file) ? File.ReadAllText(file).Trim() : "");
     }
 
     private StoredSnapshots OpenSnapshots(HostOptions host, string app, string name)

@@ -19,11 +19,20 @@ internal sealed class StateLook
     private readonly bool _json;
     private readonly TextWriter _output;
     private readonly TextWriter _errors;
+    private readonly IReadOnlyDictionary<int, ShardOwner> _elsewhere;
     private int _unread;
     private string _whyUnread = "";
 
-    public StateLook(Dataflow flow, string app, StoredState state, bool json, TextWriter output, TextWriter errors)
+    /// <param name="flow">The flow, whose serdes read keys and states.</param>
+    /// <param name="app">The application.</param>
+    /// <param name="state">Where the states are.</param>
+    /// <param name="elsewhere">The shards that other instances have now: what is here of them is old, and is not shown.</param>
+    /// <param name="json">Whether a machine reads it.</param>
+    /// <param name="output">Where it is shown.</param>
+    /// <param name="errors">Where is told what else there is to know.</param>
+    public StateLook(Dataflow flow, string app, StoredState state, IReadOnlyDictionary<int, ShardOwner> elsewhere, bool json, TextWriter output, TextWriter errors)
     {
+        _elsewhere = elsewhere;
         _flow = flow;
         _app = app;
         _state = state;
@@ -35,6 +44,11 @@ internal sealed class StateLook
             errors.WriteLine($"The {state.Name} is in use by process {process}: this is what it has brought to disk; its last minute may not be in it yet.");
         }
     }
+
+    /// <summary>Whether nothing is left out.</summary>
+    public bool AllShown => _elsewhere.Count == 0;
+
+    private IReadOnlyList<int> Here => [.. _state.Shards.Where(shard => !_elsewhere.ContainsKey(shard))];
 
     /// <summary>The steps with the number of their keys and bytes; each shard with its changelog position and the time of its last commit.</summary>
     /// <exception cref="UsageException">There is no such shard.</exception>
@@ -57,6 +71,7 @@ internal sealed class StateLook
             shards.Add((shard, ofShard, stored.Marker));
         }
 
+        TellElsewhere();
         (string Step, string Operator, Size Size)[] rows = [.. steps.Select(entry => (entry.Key, Operator(entry.Key), entry.Value))];
         if (_json)
         {
@@ -90,6 +105,17 @@ internal sealed class StateLook
                 }
 
                 json.WriteEndArray();
+                json.WriteStartArray("elsewhere");
+                foreach ((int shard, ShardOwner owner) in _elsewhere)
+                {
+                    json.WriteStartObject();
+                    json.WriteNumber("shard", shard);
+                    json.WriteString("instance", owner.Instance);
+                    json.WriteString("committedAt", Time(owner.LastCommit.ToUnixTimeMilliseconds()));
+                    json.WriteEndObject();
+                }
+
+                json.WriteEndArray();
             });
             return;
         }
@@ -108,6 +134,7 @@ internal sealed class StateLook
     public void ListKeys(string step, int? onlyShard, int limit)
     {
         StateForm? form = Form(step);
+        TellElsewhere();
         int left = limit;
         foreach (int shard in Shards(onlyShard))
         {
@@ -147,6 +174,11 @@ internal sealed class StateLook
         }
 
         TellUnread(step);
+        if (!found && onlyShard is null && _elsewhere.Keys.Order().FirstOrDefault(shard => Holds(shard, step, key), -1) is >= 0 and var old)
+        {
+            throw new StreamException(ExitCode.State, WhereIs(old));
+        }
+
         if (!found)
         {
             throw new StreamException(
@@ -174,7 +206,8 @@ internal sealed class StateLook
             ? DateTimeOffset.FromUnixTimeMilliseconds(milliseconds).ToString(TimeFormat, CultureInfo.InvariantCulture)
             : Text(milliseconds);
 
-    private IReadOnlyList<int> Shards(int? only) => only is not { } shard ? _state.Shards
+    private IReadOnlyList<int> Shards(int? only) => only is not { } shard ? Here
+        : _elsewhere.ContainsKey(shard) ? throw new StreamException(ExitCode.State, WhereIs(shard))
         : _state.Shards.Contains(shard) ? [shard]
         : throw new UsageException($"There is no shard {shard} in {_state.Name}. There are: {(_state.Shards.Count == 0 ? "none" : string.Join(", ", _state.Shards))}.");
 
@@ -253,7 +286,7 @@ internal sealed class StateLook
     private static string Hex(ReadOnlySpan<byte> bytes) => "0x" + Convert.ToHexStringLower(bytes);
 
     /// <summary>A string without its quotes, unless something in it needs them to be seen.</summary>
-    private static string? Plain(string? json)
+    public static string? Plain(string? json)
     {
         if (json is null || !json.StartsWith('"'))
         {
@@ -262,6 +295,28 @@ internal sealed class StateLook
 
         string text = JsonSerializer.Deserialize<string>(json)!;
         return text.Length + 2 == json.Length && !text.Contains(' ', StringComparison.Ordinal) && text.Length > 0 ? text : json;
+    }
+
+    private bool Holds(int shard, string step, byte[] key)
+    {
+        using StoredShard stored = _state.OpenShard(shard);
+        return stored.Get(step, key) is not null;
+    }
+
+    private void TellElsewhere()
+    {
+        foreach (int shard in _elsewhere.Keys.Order())
+        {
+            _errors.WriteLine(WhereIs(shard));
+        }
+    }
+
+    private string WhereIs(int shard)
+    {
+        using StoredShard stored = _state.OpenShard(shard);
+        string since = stored.Marker is { } marker ? $"the last commit here was at {Time(marker.BrokerTime)}" : "there was never a commit here";
+        return $"Shard {shard} is instance {_elsewhere[shard].Instance}'s now, which committed at {Time(_elsewhere[shard].LastCommit.ToUnixTimeMilliseconds())}; {since}. "
+            + "What is here of it is old and left out. Ask in the folder of that instance, or show it all the same by --local.";
     }
 
     private void TellUnread(string step)

@@ -3,6 +3,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>The only broker is killed under load and comes back: nobody has to be restarted, nothing is lost or doubled.</summary>
+[Needs<DockerEngine>]
 public sealed class BrokerOutageTests(ITestOutputHelper output) : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(90);

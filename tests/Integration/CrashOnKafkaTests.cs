@@ -3,6 +3,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>A process is ended by SIGKILL, or stopped by SIGSTOP, at a numbered step of commit and takeover on Kafka.</summary>
+[Needs<KafkaCluster>]
 public sealed class CrashOnKafkaTests(KafkaCluster cluster) : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(90);

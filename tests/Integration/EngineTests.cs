@@ -5,6 +5,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>The engine on Kafka, instances inside this process.</summary>
+[Needs<KafkaCluster>]
 public sealed class EngineTests(KafkaCluster cluster, ITestOutputHelper output) : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(90);

@@ -4,6 +4,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>A member that the group has forgotten while it was about to join again, as a process that is paused there.</summary>
+[Needs<KafkaCluster>]
 public sealed class ForgottenMemberTests(KafkaCluster cluster, ITestOutputHelper output) : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);

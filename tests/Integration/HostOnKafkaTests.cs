@@ -7,6 +7,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>The host as a user starts it, on Kafka: processes of its own, each with a state folder of its own.</summary>
+[Needs<KafkaCluster>]
 public sealed class HostOnKafkaTests(KafkaCluster cluster) : IDisposable
 {
     private const int FlightsOfJanuary = 27_004;

@@ -1,6 +1,7 @@
 namespace KStreamSharp.Tests;
 
 /// <summary>The contract, on Kafka with the classic group protocol.</summary>
+[Needs<KafkaCluster>]
 public sealed class KafkaClassicContract(KafkaCluster cluster) : BrokerContract
 {
     private protected override Broker CreateBroker() => new KafkaBroker(new KafkaOptions { BootstrapServers = cluster.Address });
@@ -11,6 +12,7 @@ public sealed class KafkaClassicContract(KafkaCluster cluster) : BrokerContract
 }
 
 /// <summary>The contract, on Kafka with the group protocol of Kafka 4.</summary>
+[Needs<KafkaCluster>]
 public sealed class KafkaConsumerContract(KafkaCluster cluster) : BrokerContract
 {
     private protected override Broker CreateBroker() =>

@@ -1,9 +1,4 @@
-using System.Diagnostics;
 using System.Globalization;
-using Docker.DotNet;
-using Docker.DotNet.Models;
-using DotNet.Testcontainers.Builders;
-using DotNet.Testcontainers.Configurations;
 using Testcontainers.Kafka;
 using Xunit;
 
@@ -13,61 +8,53 @@ namespace KStreamSharp.Tests;
 
 /// <summary>
 /// The broker of a test run, one for all tests: the one that <c>KSTREAM_KAFKA</c> names, else a container where a Docker
-/// engine answers. With neither, tests are skipped, or fail when <c>KSTREAM_REQUIRE_KAFKA</c> is 1.
+/// engine answers. With neither, tests are left out, or fail when <c>KSTREAM_REQUIRE_KAFKA</c> is 1.
 /// </summary>
-public sealed class KafkaCluster : IAsyncLifetime
+public sealed class KafkaCluster : IAsyncLifetime, IServer
 {
-    /// <summary>What every container of the tests carries: its value is the process that started it.</summary>
-    internal const string Label = "kstreamsharp.integration";
-
     private KafkaContainer? _container;
     private string? _address;
-    private string _why = "";
+    private string? _why;
 
-    /// <summary>The broker's address; skips or fails the test when there is none.</summary>
-    public string Address
-    {
-        get
-        {
-            if (_address is null)
-            {
-                Assert.SkipWhen(Environment.GetEnvironmentVariable("KSTREAM_REQUIRE_KAFKA") != "1", _why);
-                Assert.Fail(_why);
-            }
+    /// <summary>Whether the environment names a broker.</summary>
+    internal static bool IsGiven => Environment.GetEnvironmentVariable("KSTREAM_KAFKA") is { Length: > 0 };
 
-            return _address;
-        }
-    }
+    public static bool IsRequired => Environment.GetEnvironmentVariable("KSTREAM_REQUIRE_KAFKA") == "1";
+
+    /// <summary>The broker's address; fails the test when there is none.</summary>
+    public string Address => _address ?? throw new InvalidOperationException(_why);
+
+    public static async Task<string?> WhyMissing() => !IsGiven && await DockerEngine.WhySilent() is { } why
+        ? $"No Kafka: KSTREAM_KAFKA is not set, and no Docker engine answers{why}. Set KSTREAM_KAFKA=HOST:PORT, or start Docker."
+        : null;
 
     public async ValueTask InitializeAsync()
     {
-        if (Environment.GetEnvironmentVariable("KSTREAM_KAFKA") is { Length: > 0 } given)
+        _why = await WhyMissing();
+        if (_why is not null)
         {
-            _address = given;
             return;
         }
 
-        try
+        if (IsGiven)
         {
-            await RemoveLeftovers();
-            _container = new KafkaBuilder("apache/kafka:4.3.1")
-                .WithLabel(Label, Environment.ProcessId.ToString(CultureInfo.InvariantCulture))
-                .WithEnvironment("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
-                .WithEnvironment("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4")
-                .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4")
-                .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1")
-                .WithEnvironment("KAFKA_GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS", "6000")
-                .WithEnvironment("KAFKA_GROUP_CONSUMER_SESSION_TIMEOUT_MS", "6000")
-                .WithEnvironment("KAFKA_GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS", "1000")
-                .WithEnvironment("KAFKA_GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS", "1000")
-                .Build();
-            await _container.StartAsync();
-            _address = new Uri(_container.GetBootstrapAddress()).Authority;
+            _address = Environment.GetEnvironmentVariable("KSTREAM_KAFKA");
+            return;
         }
-        catch (Exception error) when (error is DockerUnavailableException or HttpRequestException)
-        {
-            _why = $"No Kafka: KSTREAM_KAFKA is not set and no Docker engine answers ({error.Message.Split('\n')[0]}). Set KSTREAM_KAFKA=host:port, or start Docker.";
-        }
+
+        _container = new KafkaBuilder("apache/kafka:4.3.1")
+            .WithLabel(DockerEngine.Label, Environment.ProcessId.ToString(CultureInfo.InvariantCulture))
+            .WithEnvironment("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+            .WithEnvironment("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4")
+            .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4")
+            .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1")
+            .WithEnvironment("KAFKA_GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS", "6000")
+            .WithEnvironment("KAFKA_GROUP_CONSUMER_SESSION_TIMEOUT_MS", "6000")
+            .WithEnvironment("KAFKA_GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS", "1000")
+            .WithEnvironment("KAFKA_GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS", "1000")
+            .Build();
+        await _container.StartAsync();
+        _address = new Uri(_container.GetBootstrapAddress()).Authority;
     }
 
     public async ValueTask DisposeAsync()
@@ -75,25 +62,6 @@ public sealed class KafkaCluster : IAsyncLifetime
         if (_container is not null)
         {
             await _container.DisposeAsync();
-        }
-    }
-
-    /// <summary>Containers of runs that were ended before they could remove theirs.</summary>
-    private static async Task RemoveLeftovers()
-    {
-        IDockerEndpointAuthenticationConfiguration? engine = TestcontainersSettings.OS.DockerEndpointAuthConfig;
-        if (engine is null)
-        {
-            return;
-        }
-
-        using IDockerClient docker = engine.GetDockerClientBuilder(Guid.Empty).Build();
-        IList<ContainerListResponse> ours = await docker.Containers.ListContainersAsync(
-            new ContainersListParameters { All = true, Filters = new Dictionary<string, IDictionary<string, bool>> { ["label"] = new Dictionary<string, bool> { [Label] = true } } });
-        HashSet<int> running = [.. Process.GetProcesses().Select(process => process.Id)];
-        foreach (ContainerListResponse left in ours.Where(container => !int.TryParse(container.Labels[Label], CultureInfo.InvariantCulture, out int owner) || !running.Contains(owner)))
-        {
-            await docker.Containers.RemoveContainerAsync(left.ID, new ContainerRemoveParameters { Force = true, RemoveVolumes = true });
         }
     }
 }

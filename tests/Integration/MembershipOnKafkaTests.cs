@@ -3,6 +3,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>Processes that join, leave, restart and die.</summary>
+[Needs<KafkaCluster>]
 public sealed class MembershipOnKafkaTests(KafkaCluster cluster, ITestOutputHelper output) : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(90);

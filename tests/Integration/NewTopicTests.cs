@@ -4,6 +4,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>A topic that was made a moment ago, of which the broker that is asked may not have heard yet: here it is made only then.</summary>
+[Needs<KafkaCluster>]
 public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);

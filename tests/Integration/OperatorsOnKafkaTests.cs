@@ -4,6 +4,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>Every family of operators on Kafka: one flow object puts out there what it puts out on the embedded broker.</summary>
+[Needs<KafkaCluster>]
 public sealed class OperatorsOnKafkaTests(KafkaCluster cluster, ITestOutputHelper output) : IDisposable
 {
     private const long Start = 1_700_000_000_000;

@@ -43,50 +43,37 @@ internal sealed class OwnBroker : IAsyncDisposable
     /// <summary>The same after a restart: the port is bound by number, since the broker tells it to its clients.</summary>
     public string Address { get; }
 
-    /// <summary>
-    /// Starts the container. Where no Docker engine answers, the test is skipped; it fails when <c>KSTREAM_REQUIRE_KAFKA</c>
-    /// is 1 and there is no other broker to run tests on either.
-    /// </summary>
+    /// <summary>Starts the container.</summary>
     public static async Task<OwnBroker> Start(string listenerSecurity, params (string Name, string Value)[] settings)
     {
         int port = FreePort();
-        try
-        {
-            ContainerBuilder builder = new ContainerBuilder("apache/kafka:4.3.1")
-                .WithLabel(KafkaCluster.Label, Environment.ProcessId.ToString(CultureInfo.InvariantCulture))
-                .WithCommand("/bin/sh", "-c", Command)
-                .WithPortBinding(port, port)
-                .WithEnvironment("KAFKA_LOG_DIRS", "/tmp/own")
-                .WithEnvironment("KAFKA_NODE_ID", "1")
-                .WithEnvironment("KAFKA_PROCESS_ROLES", "broker,controller")
-                .WithEnvironment("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093")
-                .WithEnvironment("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
-                .WithEnvironment("KAFKA_LISTENERS", $"CLIENTS://0.0.0.0:{port},BROKER://localhost:9092,CONTROLLER://localhost:9093")
-                .WithEnvironment("KAFKA_ADVERTISED_LISTENERS", $"CLIENTS://127.0.0.1:{port},BROKER://localhost:9092")
-                .WithEnvironment("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", $"CLIENTS:{listenerSecurity},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT")
-                .WithEnvironment("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER")
-                .WithEnvironment("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1")
-                .WithEnvironment("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4")
-                .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1")
-                .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1")
-                .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4")
-                .WithEnvironment("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR", "1")
-                .WithEnvironment("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1")
-                .WithEnvironment("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
-                .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1")
-                .WithEnvironment("KAFKA_BROKER_SESSION_TIMEOUT_MS", "1000")
-                .WithEnvironment("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "200");
-            IContainer container = settings.Aggregate(builder, (with, setting) => with.WithEnvironment(setting.Name, setting.Value)).Build();
-            await container.StartAsync(TestContext.Current.CancellationToken);
-            return new OwnBroker(container, $"127.0.0.1:{port}");
-        }
-        catch (Exception error) when (error is DockerUnavailableException or HttpRequestException)
-        {
-            string why = $"This needs a container of its own, and no Docker engine answers ({error.Message.Split('\n')[0]}).";
-            bool hasOther = Environment.GetEnvironmentVariable("KSTREAM_KAFKA") is { Length: > 0 };
-            Assert.SkipWhen(hasOther || Environment.GetEnvironmentVariable("KSTREAM_REQUIRE_KAFKA") != "1", why);
-            throw new InvalidOperationException(why, error);
-        }
+        ContainerBuilder builder = new ContainerBuilder("apache/kafka:4.3.1")
+            .WithLabel(DockerEngine.Label, Environment.ProcessId.ToString(CultureInfo.InvariantCulture))
+            .WithCommand("/bin/sh", "-c", Command)
+            .WithPortBinding(port, port)
+            .WithEnvironment("KAFKA_LOG_DIRS", "/tmp/own")
+            .WithEnvironment("KAFKA_NODE_ID", "1")
+            .WithEnvironment("KAFKA_PROCESS_ROLES", "broker,controller")
+            .WithEnvironment("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093")
+            .WithEnvironment("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
+            .WithEnvironment("KAFKA_LISTENERS", $"CLIENTS://0.0.0.0:{port},BROKER://localhost:9092,CONTROLLER://localhost:9093")
+            .WithEnvironment("KAFKA_ADVERTISED_LISTENERS", $"CLIENTS://127.0.0.1:{port},BROKER://localhost:9092")
+            .WithEnvironment("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", $"CLIENTS:{listenerSecurity},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT")
+            .WithEnvironment("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER")
+            .WithEnvironment("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1")
+            .WithEnvironment("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4")
+            .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1")
+            .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1")
+            .WithEnvironment("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4")
+            .WithEnvironment("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR", "1")
+            .WithEnvironment("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1")
+            .WithEnvironment("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+            .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1")
+            .WithEnvironment("KAFKA_BROKER_SESSION_TIMEOUT_MS", "1000")
+            .WithEnvironment("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "200");
+        IContainer container = settings.Aggregate(builder, (with, setting) => with.WithEnvironment(setting.Name, setting.Value)).Build();
+        await container.StartAsync(TestContext.Current.CancellationToken);
+        return new OwnBroker(container, $"127.0.0.1:{port}");
     }
 
     /// <summary>Returns when the broker answers a client.</summary>

@@ -6,6 +6,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>Topics that do not fit, and a step that hangs: the instance ends, says what is wrong and what to do.</summary>
+[Needs<KafkaCluster>]
 public sealed class RefusalTests(KafkaCluster cluster, ITestOutputHelper output) : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);

@@ -4,6 +4,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>The command <c>reset</c> on Kafka, by processes as a user starts them.</summary>
+[Needs<KafkaCluster>]
 public sealed class ResetOnKafkaTests(KafkaCluster cluster) : IDisposable
 {
     private const int Records = 1_000;

@@ -5,6 +5,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>A broker that asks who one is, and looks what one may: a refusal names the resource, and no password.</summary>
+[Needs<DockerEngine>]
 public sealed class SecuredBrokerTests(SecuredBroker broker, ITestOutputHelper output) : IClassFixture<SecuredBroker>, IDisposable
 {
     /// <summary>librdkafka has it, its binding has no name for it.</summary>

@@ -4,6 +4,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>Topics that are really deleted and made anew, and a broker whose defaults would change what internal topics keep.</summary>
+[Needs<KafkaCluster>]
 public sealed class TopicsMadeAnewOnKafkaTests(KafkaCluster cluster) : IDisposable
 {
     private static readonly DateTimeOffset Old = new(2023, 11, 14, 22, 13, 20, TimeSpan.Zero);
@@ -52,6 +53,7 @@ public sealed class TopicsMadeAnewOnKafkaTests(KafkaCluster cluster) : IDisposab
     }
 
     [Fact]
+    [Needs<DockerEngine>]
     public async Task ItemsKeepTheTimestampsOfTheirRecordsWhateverTheBrokersDefaultsAre()
     {
         await using OwnBroker own = await OwnBroker.Start("PLAINTEXT", ("KAFKA_LOG_MESSAGE_TIMESTAMP_TYPE", "LogAppendTime"), ("KAFKA_LOG_MESSAGE_TIMESTAMP_BEFORE_MAX_MS", "604800000"));

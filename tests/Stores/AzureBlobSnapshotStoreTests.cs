@@ -7,6 +7,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>The contract, on Azure Blob Storage.</summary>
+[Needs<AzuriteServer>]
 public sealed class AzureBlobSnapshotStoreTests(AzuriteServer server) : RemoteStoreContract
 {
     private const string Prefix = "a-prefix/of";

@@ -6,23 +6,32 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>The account of a test run: the one that <c>KSTREAM_AZURE_BLOB</c> connects to, else one of an <c>azurite-blob</c> of its own.</summary>
-public sealed class AzuriteServer : IAsyncLifetime
+public sealed class AzuriteServer : IAsyncLifetime, IServer
 {
+    private const string Missing =
+        "No Azure Blob: KSTREAM_AZURITE names no program, and azurite-blob is not on the PATH. Run 'npm install -g azurite', or set KSTREAM_AZURE_BLOB to a connection string.";
+
     private StoreServer? _server;
     private string? _connectionString;
 
     /// <summary>The container that tests share.</summary>
     public static string Container => "snapshots";
 
-    /// <summary>How to reach the account; skips or fails the test when there is none.</summary>
-    public string ConnectionString => Requirement.Of(
-        _connectionString,
-        "No Azure Blob: KSTREAM_AZURITE names no program, and azurite-blob is not on the PATH. Run 'npm install -g azurite', or set KSTREAM_AZURE_BLOB to a connection string.");
+    public static bool IsRequired => StoreServer.IsRequired;
+
+    /// <summary>How to reach the account; fails the test when there is none.</summary>
+    public string ConnectionString => _connectionString ?? throw new InvalidOperationException(Missing);
+
+    private static string? Given => Environment.GetEnvironmentVariable("KSTREAM_AZURE_BLOB") is { Length: > 0 } given ? given : null;
+
+    private static string? Program => StoreServer.Find("KSTREAM_AZURITE", "azurite-blob");
+
+    public static Task<string?> WhyMissing() => Task.FromResult(Given is null && Program is null ? Missing : null);
 
     public async ValueTask InitializeAsync()
     {
-        _connectionString = Environment.GetEnvironmentVariable("KSTREAM_AZURE_BLOB") is { Length: > 0 } given ? given : null;
-        if (_connectionString is null && StoreServer.Find("KSTREAM_AZURITE", "azurite-blob") is { } program)
+        _connectionString = Given;
+        if (_connectionString is null && Program is { } program)
         {
             // The client may be newer than the server knows; and the server sends figures home unless told.
             _server = await StoreServer.Start(program, (folder, port) =>

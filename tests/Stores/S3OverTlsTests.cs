@@ -8,6 +8,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>As with AWS, with TLS: there the SDK has other ways to send content.</summary>
+[Needs<Versitygw>]
 public sealed class S3OverTlsTests : IAsyncLifetime
 {
     private StoreServer? _server;
@@ -15,11 +16,11 @@ public sealed class S3OverTlsTests : IAsyncLifetime
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    private S3SnapshotStore Store => Requirement.Of(_store, "No S3 with TLS: KSTREAM_VERSITYGW names no program, and versitygw is not on the PATH.");
+    private S3SnapshotStore Store => _store ?? throw new InvalidOperationException(Versitygw.Missing);
 
     public async ValueTask InitializeAsync()
     {
-        if (StoreServer.Find("KSTREAM_VERSITYGW", "versitygw") is not { } program)
+        if (Versitygw.Program is not { } program)
         {
             return;
         }

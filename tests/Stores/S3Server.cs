@@ -7,20 +7,24 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>The bucket of a test run: the one that <c>KSTREAM_S3</c> names, else one of a <c>versitygw</c> of its own.</summary>
-public sealed class S3Server : IAsyncLifetime
+public sealed class S3Server : IAsyncLifetime, IServer
 {
     private const string Bucket = "snapshots";
     private StoreServer? _server;
     private S3SnapshotStoreOptions? _options;
 
-    /// <summary>How to reach the bucket; skips or fails the test when there is none.</summary>
-    public S3SnapshotStoreOptions Options => Requirement.Of(
-        _options,
-        "No S3: KSTREAM_VERSITYGW names no program, and versitygw is not on the PATH. Get it from https://github.com/versity/versitygw/releases, or set KSTREAM_S3=http://ACCESS-KEY:SECRET-KEY@HOST:PORT/BUCKET.");
+    public static bool IsRequired => StoreServer.IsRequired;
+
+    /// <summary>How to reach the bucket; fails the test when there is none.</summary>
+    public S3SnapshotStoreOptions Options => _options ?? throw new InvalidOperationException(Versitygw.Missing);
+
+    private static string? Given => Environment.GetEnvironmentVariable("KSTREAM_S3") is { Length: > 0 } given ? given : null;
+
+    public static Task<string?> WhyMissing() => Given is null ? Versitygw.WhyMissing() : Task.FromResult<string?>(null);
 
     public async ValueTask InitializeAsync()
     {
-        if (Environment.GetEnvironmentVariable("KSTREAM_S3") is { Length: > 0 } given)
+        if (Given is { } given)
         {
             Uri address = new(given);
             string[] keys = [.. address.UserInfo.Split(':').Select(Uri.UnescapeDataString)];
@@ -28,7 +32,7 @@ public sealed class S3Server : IAsyncLifetime
             return;
         }
 
-        if (StoreServer.Find("KSTREAM_VERSITYGW", "versitygw") is not { } program)
+        if (Versitygw.Program is not { } program)
         {
             return;
         }
@@ -41,4 +45,21 @@ public sealed class S3Server : IAsyncLifetime
     }
 
     public ValueTask DisposeAsync() => _server?.DisposeAsync() ?? ValueTask.CompletedTask;
+}
+
+/// <summary>The program that serves S3 from a folder.</summary>
+internal sealed class Versitygw : IServer
+{
+    public const string Missing =
+        "No S3: KSTREAM_VERSITYGW names no program, and versitygw is not on the PATH. Get it from https://github.com/versity/versitygw/releases, or set KSTREAM_S3=http://ACCESS-KEY:SECRET-KEY@HOST:PORT/BUCKET.";
+
+    private Versitygw()
+    {
+    }
+
+    public static bool IsRequired => StoreServer.IsRequired;
+
+    public static string? Program => StoreServer.Find("KSTREAM_VERSITYGW", "versitygw");
+
+    public static Task<string?> WhyMissing() => Task.FromResult(Program is null ? Missing : null);
 }

@@ -6,6 +6,7 @@ using Xunit;
 namespace KStreamSharp.Tests;
 
 /// <summary>The contract, on S3.</summary>
+[Needs<S3Server>]
 public sealed class S3SnapshotStoreTests(S3Server server) : RemoteStoreContract
 {
     private protected override (string Host, int Port) Address

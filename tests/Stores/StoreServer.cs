@@ -21,6 +21,9 @@ internal sealed class StoreServer : IAsyncDisposable
         Port = port;
     }
 
+    /// <summary>Whether tests of stores fail where there is no server.</summary>
+    public static bool IsRequired => Environment.GetEnvironmentVariable("KSTREAM_REQUIRE_STORES") == "1";
+
     public int Port { get; }
 
     /// <summary>The program that a variable names, else the one on the PATH; null when there is none.</summary>

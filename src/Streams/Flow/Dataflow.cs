@@ -43,7 +43,7 @@ public sealed class Dataflow
     public KeyedStream<TKey, TValue> Input<TKey, TValue>(string id, KeyedTopic<TKey, TValue> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        Outlet<Keyed<TKey, TValue>> outlet = AddInput(id, topic.Name, options, new KeyedDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value));
+        Outlet<Keyed<TKey, TValue>> outlet = AddInput(id, topic.Name, options, new KeyedDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value), new TopicForm<TKey, TValue>(topic.Name, topic.Key, topic.Value));
         return new KeyedStream<TKey, TValue>(outlet, topic.Key, topic.Value, keyChangedBy: null);
     }
 
@@ -57,7 +57,7 @@ public sealed class Dataflow
     public Stream<T> Input<T>(string id, ValueTopic<T> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value)));
+        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value), new TopicForm<string, T>(topic.Name, null, topic.Value)));
     }
 
     /// <summary>Reads whole records of a topic.</summary>
@@ -71,7 +71,7 @@ public sealed class Dataflow
     public Stream<Record<TKey, TValue>> Input<TKey, TValue>(string id, RecordTopic<TKey, TValue> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        return new Stream<Record<TKey, TValue>>(AddInput(id, topic.Name, options, new RecordDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)));
+        return new Stream<Record<TKey, TValue>>(AddInput(id, topic.Name, options, new RecordDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value), new TopicForm<TKey, TValue>(topic.Name, topic.Key, topic.Value)));
     }
 
     /// <summary>Checks the whole flow; running, describing and driving it do so by themselves.</summary>
@@ -142,13 +142,14 @@ public sealed class Dataflow
     }
 
     /// <summary>Adds a step that ends a branch of the flow.</summary>
-    internal void AddEnd<TIn>(string id, string name, Outlet<TIn> upstream, string? topic, Func<FlowInstance, Step, Port<TIn>> port) =>
+    internal void AddEnd<TIn>(string id, string name, Outlet<TIn> upstream, string? topic, Func<FlowInstance, Step, Port<TIn>> port, TopicForm? records = null) =>
         AddStep(new Step
         {
             Id = id,
             Operator = name,
             Upstreams = [upstream],
             Topic = topic,
+            Records = records,
             Build = (instance, step) => instance.Connect(upstream, port(instance, step)),
         });
 
@@ -257,7 +258,7 @@ public sealed class Dataflow
         }
     }
 
-    private Outlet<T> AddInput<T>(string id, string topic, InputOptions? options, Decoder<T> decoder)
+    private Outlet<T> AddInput<T>(string id, string topic, InputOptions? options, Decoder<T> decoder, TopicForm records)
     {
         InputOptions input = options ?? new InputOptions();
         if (_steps.FirstOrDefault(step => step.Input is not null && step.Topic == topic) is { } other)
@@ -273,6 +274,7 @@ public sealed class Dataflow
                 Operator = "input",
                 Upstreams = [],
                 Topic = topic,
+                Records = records,
                 Input = input,
                 Build = (instance, step) => instance.AddInlet(new Inlet<T>(instance, step, topic, decoder, instance.Downstream(outlet))),
             },

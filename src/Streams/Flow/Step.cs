@@ -15,6 +15,9 @@ internal sealed class Step
     /// <summary>The topic that is read or written, for inputs and outputs.</summary>
     public string? Topic { get; init; }
 
+    /// <summary>How a person reads and writes the records of that topic.</summary>
+    public TopicForm? Records { get; init; }
+
     /// <summary>Settings of the input, for inputs.</summary>
     public InputOptions? Input { get; init; }
 

@@ -14,7 +14,13 @@ public sealed partial class Stream<T>
     public void Output(string id, ValueTopic<T> topic)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        Flow.AddEnd(id, "output", Outlet, topic.Name, (instance, step) => new OutputPort<T>(instance, step.Id, topic.Name, new ValueEncoder<T>(topic.Name, topic.Value)));
+        Flow.AddEnd(
+            id,
+            "output",
+            Outlet,
+            topic.Name,
+            (instance, step) => new OutputPort<T>(instance, step.Id, topic.Name, new ValueEncoder<T>(topic.Name, topic.Value)),
+            new TopicForm<string, T>(topic.Name, null, topic.Value));
     }
 }
 
@@ -35,8 +41,13 @@ public static class RecordStreams
     {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(topic);
-        stream.Outlet.Flow.AddEnd(id, "output", stream.Outlet, topic.Name, (instance, step) =>
-            new OutputPort<Record<TKey, TValue>>(instance, step.Id, topic.Name, new RecordEncoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)));
+        stream.Outlet.Flow.AddEnd(
+            id,
+            "output",
+            stream.Outlet,
+            topic.Name,
+            (instance, step) => new OutputPort<Record<TKey, TValue>>(instance, step.Id, topic.Name, new RecordEncoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)),
+            new TopicForm<TKey, TValue>(topic.Name, topic.Key, topic.Value));
     }
 }
 
@@ -57,8 +68,13 @@ public sealed partial class KeyedStream<TKey, TValue>
     public void Output(string id, KeyedTopic<TKey, TValue> topic)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        Flow.AddEnd(id, "output", Outlet, topic.Name, (instance, step) =>
-            new OutputPort<Keyed<TKey, TValue>>(instance, step.Id, topic.Name, new KeyedEncoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)));
+        Flow.AddEnd(
+            id,
+            "output",
+            Outlet,
+            topic.Name,
+            (instance, step) => new OutputPort<Keyed<TKey, TValue>>(instance, step.Id, topic.Name, new KeyedEncoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)),
+            new TopicForm<TKey, TValue>(topic.Name, topic.Key, topic.Value));
     }
 }
 

@@ -47,7 +47,17 @@ public class HostSettingsTests
     {
         StreamException error = Assert.Throws<StreamException>(() => Read(["--workers", "0"]));
         Assert.Equal(ExitCode.Usage, error.Code);
-        Assert.Contains("Workers", error.Message, StringComparison.Ordinal);
+        Assert.Equal("--workers cannot be used: 0 is not between 1 and 1024.", error.Message);
+    }
+
+    [Fact]
+    public void AValueOutOfRangeIsNamedAsItWasGiven()
+    {
+        StreamException error = Assert.Throws<StreamException>(() => Read([], ("Workers", "0")));
+        Assert.StartsWith("KStreamSharp:Workers cannot be used: ", error.Message, StringComparison.Ordinal);
+        HostOptions options = ReadAll(["--snapshots", "here", "--snapshots-kept", "0"]);
+        error = Assert.Throws<StreamException>(() => options.Check(options.Stream with { Snapshots = options.Snapshots.Open(new Dictionary<string, Func<Uri, ISnapshotStore>>()) }));
+        Assert.StartsWith("--snapshots-kept cannot be used: ", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -88,8 +98,52 @@ public class HostSettingsTests
     public void AnUnknownNameInTheConfigurationIsRefusedAndTheKnownOnesAreNamed()
     {
         UsageException error = Assert.Throws<UsageException>(() => Read([], ("StateDirectory", "here")));
-        Assert.Contains("KStreamSharp:StateDirectory", error.Message, StringComparison.Ordinal);
-        Assert.Contains("StateDir,", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith("The configuration has no setting KStreamSharp:StateDirectory. The nearest is KStreamSharp:StateDir. There are: Kafka:BootstrapServers, ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Kafka", "KStreamSharp:Kafka is a group and takes no value of its own. Perhaps KStreamSharp:Kafka:BootstrapServers is meant. ")]
+    [InlineData("Snapshots", "KStreamSharp:Snapshots is a group and takes no value of its own. Perhaps KStreamSharp:Snapshots:Store is meant. ")]
+    [InlineData("Kubernetes", "KStreamSharp:Kubernetes is a group and takes no value of its own. ")]
+    [InlineData("Kafka:Settings", "KStreamSharp:Kafka:Settings is a group and takes no value of its own. Perhaps KStreamSharp:Kafka:Settings:NAME is meant. ")]
+    [InlineData("Kafka:BootstrapServers:0", "KStreamSharp:Kafka:BootstrapServers is one value, and the configuration has KStreamSharp:Kafka:BootstrapServers:0 below it. Several brokers stand in it with commas between.")]
+    [InlineData("StateDir:Path", "KStreamSharp:StateDir is one value, and the configuration has KStreamSharp:StateDir:Path below it.")]
+    [InlineData("UntilEnd:0", "KStreamSharp:UntilEnd is one value, ")]
+    [InlineData("Kafka:Settings:ssl:ca", "KStreamSharp:Kafka:Settings:ssl:ca is not understood: ")]
+    [InlineData("BootstrapServers", "The configuration has no setting KStreamSharp:BootstrapServers. The nearest is KStreamSharp:Kafka:BootstrapServers. ")]
+    [InlineData("Kafka:Servers:0", "The configuration has no setting KStreamSharp:Kafka:Servers:0. The nearest is KStreamSharp:Kafka:BootstrapServers. ")]
+    [InlineData("Snapshot:Stroe", "The configuration has no setting KStreamSharp:Snapshot:Stroe. ")]
+    [InlineData("Snapshots:Stroe", "The configuration has no setting KStreamSharp:Snapshots:Stroe. The nearest is KStreamSharp:Snapshots:Store. ")]
+    [InlineData("", "KStreamSharp is a group and takes no value of its own. ")]
+    public void WhatIsNotUnderstoodIsRefusedByItsFullName(string key, string message)
+    {
+        IConfiguration configuration = new ConfigurationBuilder().AddInMemoryCollection([new($"KStreamSharp:{key}".TrimEnd(':'), "secret")]).Build();
+        UsageException error = Assert.Throws<UsageException>(() => HostSettings.Read(configuration));
+        Assert.StartsWith(message, error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("StateDir")]
+    [InlineData("AppId")]
+    [InlineData("UntilEnd")]
+    [InlineData("Kafka:BootstrapServers")]
+    [InlineData("Snapshots:Store")]
+    public void AnEmptyValueIsNamed(string key)
+    {
+        UsageException error = Assert.Throws<UsageException>(() => ReadAll([], (key, " ")));
+        Assert.Equal($"KStreamSharp:{key} is empty. Give it a value, or leave it out for its default.", error.Message);
+    }
+
+    [Fact]
+    public void AnEmptyValueOfTheCommandLineIsNamed() =>
+        Assert.Equal("--snapshots is empty. Give it a value, or leave it out for its default.", Assert.Throws<UsageException>(() => ReadAll(["--snapshots", ""])).Message);
+
+    [Fact]
+    public void AGroupWithNothingInItSaysNothing()
+    {
+        using MemoryStream json = new([.. """{"KStreamSharp":{"Kafka":{"Settings":{}},"Snapshots":{}}}"""u8]);
+        Assert.Null(HostSettings.Read(new ConfigurationBuilder().AddJsonStream(json).Build()).Kafka);
     }
 
     [Theory]
@@ -171,7 +225,7 @@ public class HostSettingsTests
     public void AnUnknownNameUnderKafkaIsRefused()
     {
         UsageException error = Assert.Throws<UsageException>(() => ReadAll([], ("Kafka:Servers", "one:9092")));
-        Assert.StartsWith("The configuration has no setting KStreamSharp:Kafka:Servers. There are: ", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith("The configuration has no setting KStreamSharp:Kafka:Servers. The nearest is KStreamSharp:Kafka:BootstrapServers. There are: ", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -183,7 +237,7 @@ public class HostSettingsTests
     public void AnUnknownNameUnderKubernetesIsRefused()
     {
         UsageException error = Assert.Throws<UsageException>(() => ReadAll([], ("Kubernetes:Set", "flights")));
-        Assert.StartsWith("The configuration has no setting KStreamSharp:Kubernetes:Set. There are: ", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith("The configuration has no setting KStreamSharp:Kubernetes:Set. The nearest is KStreamSharp:Kubernetes:StatefulSet. There are: ", error.Message, StringComparison.Ordinal);
     }
 
     private static StreamOptions Read(string[] args, params (string Key, string Value)[] configured) => ReadAll(args, configured).Stream;

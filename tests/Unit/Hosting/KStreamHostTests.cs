@@ -19,7 +19,7 @@ public sealed class KStreamHostTests : IDisposable
     [InlineData("run nothing", "There is no flow 'nothing'. There are: words, other.")]
     [InlineData("describe nothing", "There is no flow 'nothing'. There are: words, other.")]
     [InlineData("run", "Which flow? run one of: words, other.")]
-    [InlineData("walk", "There is no command 'walk'. There are: run FLOW, describe FLOW, state list FLOW [STEP], state get FLOW STEP KEY, snapshots list FLOW, snapshots verify FLOW [SNAPSHOT], snapshots take FLOW, snapshots delete FLOW [SNAPSHOT], reset FLOW, health; flows: words, other. See --help.")]
+    [InlineData("walk", "There is no command 'walk'. There are: run FLOW, describe FLOW, state list FLOW [STEP], state get FLOW STEP KEY, snapshots list FLOW, snapshots verify FLOW [SNAPSHOT], snapshots take FLOW, snapshots delete FLOW [SNAPSHOT], reset FLOW, produce TOPIC [KEY] VALUE, tail TOPIC, health; flows: words, other. See --help.")]
     [InlineData("run words more", "run words takes options only; 'more' is none.")]
     [InlineData("run words --report xml", "--report 'xml': json is needed.")]
     [InlineData("run words --log-level loud", "--log-level 'loud': debug or information or warning or error is needed.")]
@@ -31,11 +31,16 @@ public sealed class KStreamHostTests : IDisposable
         Assert.Equal(message, _errors.ToString().TrimEnd());
     }
 
-    [Fact]
-    public async Task AnUnknownOptionNamesTheKnownOnes()
+    [Theory]
+    [InlineData("--worker", " The nearest is --workers.")]
+    [InlineData("--untilend", " The nearest is --until-end.")]
+    [InlineData("--kafka-server=secret:1", " The nearest is --kafka.")]
+    [InlineData("--state", " The nearest is --state-dir.")]
+    [InlineData("--zzzzzzzz", "")]
+    public async Task AnUnknownOptionNamesTheNearest(string option, string nearest)
     {
-        Assert.Equal((int)ExitCode.Usage, await Run(new WordsFlow(), "run", "words", "--fast"));
-        Assert.StartsWith("run words has no option '--fast'. There are: --shout, --kafka,", _errors.ToString(), StringComparison.Ordinal);
+        Assert.Equal((int)ExitCode.Usage, await Run(new WordsFlow(), "run", "words", option));
+        Assert.Equal($"run words has no option '{option.Split('=')[0]}'.{nearest} 'run words --help' lists them.", _errors.ToString().TrimEnd());
     }
 
     [Theory]
@@ -75,6 +80,22 @@ public sealed class KStreamHostTests : IDisposable
         Assert.Equal("words", report.RootElement.GetProperty("workload").GetString());
         Assert.True(report.RootElement.GetProperty("done").GetBoolean());
         Assert.Equal(3, report.RootElement.GetProperty("records").GetInt64());
+    }
+
+    [Theory]
+    [InlineData("", "words", 4)]
+    [InlineData("--app-id mine --shards 2", "mine", 2)]
+    public async Task ARunSaysFirstWhatItWorksWith(string options, string app, int shards)
+    {
+        string[] more = options.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(0, await RunWords(more));
+        Assert.Equal(
+            $"Embedded broker in {Path.Combine(_folder, "broker")}, flow words{(app == "words" ? "" : $" as application {app}")}: words -> said, {shards} shards, state in {Path.Combine(_folder, app)}",
+            _output.ToString().Split(Environment.NewLine)[0]);
+
+        _output.GetStringBuilder().Clear();
+        Assert.Equal(0, await RunWords(["--app-id", app]));
+        Assert.Contains($" {shards} shards, ", _output.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]

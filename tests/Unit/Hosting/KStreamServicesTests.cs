@@ -56,6 +56,19 @@ public sealed class KStreamServicesTests : IDisposable
     }
 
     [Fact]
+    public async Task AnApplicationThatStopsBeforeTheBrokerAnswersDoesNotFail()
+    {
+        // The address is held, and nobody answers there.
+        using TcpListener silent = new(IPAddress.Loopback, 0);
+        silent.Start();
+        using IHost app = Application(word => word, ("StateDir", _folder), ("Kafka:BootstrapServers", silent.LocalEndpoint.ToString()!));
+        await app.StartAsync(TestContext.Current.CancellationToken);
+        using Socket asked = await silent.AcceptSocketAsync(TestContext.Current.CancellationToken);
+        await app.StopAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        Assert.DoesNotContain(_log.All, line => line.Contains("has failed", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task AnApplicationThatStopsAsksWhetherItsPodComesBack()
     {
         TaskCompletionSource seen = new(TaskCreationOptions.RunContinuationsAsynchronously);

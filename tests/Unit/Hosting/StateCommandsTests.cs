@@ -11,6 +11,8 @@ public sealed class StateCommandsTests : IDisposable
     private static readonly KeyedTopic<string, int> In = Topic.Keyed<string, int>("in");
     private static readonly KeyedTopic<string, int> Other = Topic.Keyed<string, int>("other");
 
+    private const string Asking = "--shard=0";
+
     private readonly Cluster _cluster;
     private readonly Cluster.Member _member;
     private readonly string _stateDir;
@@ -167,6 +169,59 @@ public sealed class StateCommandsTests : IDisposable
     }
 
     [Fact]
+    public async Task WithoutABrokerToAskTheFolderIsShownOnlyWhenThatIsAskedFor()
+    {
+        _member.Stop();
+        Assert.Equal((int)ExitCode.Usage, await Run("list", "app", Asking));
+        Assert.StartsWith("Whether other instances have these shards now is not known without the broker: name it by --kafka HOST:PORT. --local ", _errors.ToString(), StringComparison.Ordinal);
+        Assert.Empty(_output.ToString());
+        Directory.CreateDirectory(Path.Combine(_stateDir, "broker"));
+        Assert.Equal(0, await Run("list", "app", Asking));
+    }
+
+    [Fact]
+    public void AShardThatAnotherInstanceHasNowIsNamedAndLeftOut()
+    {
+        Cluster.Member two = _cluster.Add("two");
+        _cluster.Until(() => two.Instance?.Workers.Sum(worker => worker.Shards.Count()) == 1 && _member.Instance?.Workers.Sum(worker => worker.Shards.Count()) == 1, "each has a shard");
+        foreach (string key in (string[])["ann", "bob", "a b", ""])
+        {
+            _cluster.Broker.Produce("in", Bytes(In.Key, key), Bytes(In.Value, 9));
+        }
+
+        _cluster.Until(() => _cluster.Broker.ReadAll("out").Count == 9, "both have committed");
+        int moved = two.Instance!.Workers.SelectMany(worker => worker.Shards).Single().Id;
+        _member.Stop();
+        using StoredFolder folder = StoredFolder.Open(_stateDir, "app");
+        IReadOnlyDictionary<int, ShardOwner> elsewhere = new ShardOwners(_cluster.Broker, "app").Elsewhere(folder, "one");
+        Assert.Equal([moved], elsewhere.Keys);
+        Assert.Equal("two", elsewhere[moved].Instance);
+
+        StateLook look = new(_cluster.Flow, "app", folder, elsewhere, json: false, _output, _errors);
+        look.ListKeys("total", onlyShard: null, limit: 100);
+        string[] own = _output.ToString().TrimEnd().Split(Environment.NewLine);
+        Assert.All(own, line => Assert.StartsWith($"shard {1 - moved} ", line, StringComparison.Ordinal));
+        Assert.StartsWith($"Shard {moved} is instance two's now, which committed at ", _errors.ToString(), StringComparison.Ordinal);
+        Assert.False(look.AllShown);
+
+        _output.GetStringBuilder().Clear();
+        look.ListSteps(onlyShard: null);
+        Assert.Contains($"  {own.Length}  ", _output.ToString().Split(Environment.NewLine).First(line => line.StartsWith("total ", StringComparison.Ordinal)), StringComparison.Ordinal);
+
+        foreach (string key in (string[])["ann", "bob", "a b", ""])
+        {
+            if (!own.Any(line => line.Contains(key is "" or "a b" ? $"key \"{key}\" " : $"key {key} ", StringComparison.Ordinal)))
+            {
+                StreamException error = Assert.Throws<StreamException>(() => look.ShowKey("total", key, hex: false, onlyShard: null));
+                Assert.Equal(ExitCode.State, error.Code);
+                Assert.StartsWith($"Shard {moved} is instance two's now", error.Message, StringComparison.Ordinal);
+            }
+        }
+
+        Assert.Equal(ExitCode.State, Assert.Throws<StreamException>(() => look.ListSteps(moved)).Code);
+    }
+
+    [Fact]
     public async Task AFolderThatIsNotThereNamesThoseThatAre()
     {
         _member.Stop();
@@ -205,7 +260,7 @@ public sealed class StateCommandsTests : IDisposable
     private Task<int> Run(params string[] words) => Run(_cluster.Flow, words);
 
     private Task<int> Run(Dataflow flow, params string[] words) =>
-        KStreamHost.RunAsync(["state", .. words, .. words.Length > 1 ? (string[])["--state-dir", _stateDir] : []], host => host.AddFlow(flow), _output, _errors);
+        KStreamHost.RunAsync(["state", .. words, .. words.Length > 1 ? (string[])["--state-dir", _stateDir, .. words[^1] == Asking ? (string[])[] : ["--local"]] : []], host => host.AddFlow(flow), _output, _errors);
 
     private Task<string[]> Lines(params string[] words) => Lines(_cluster.Flow, words);
 

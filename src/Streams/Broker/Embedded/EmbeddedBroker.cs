@@ -26,6 +26,7 @@ public sealed class EmbeddedBroker : Broker, IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(_options.RetentionBytes, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(_options.MaxRecordBytes, 1, nameof(options));
         _time = time ?? TimeProvider.System;
+        Folder = folder;
         _groups = new GroupCoordinator(_time);
         _transactions = new TransactionCoordinator(this, _time);
         if (folder is not null)
@@ -53,6 +54,9 @@ public sealed class EmbeddedBroker : Broker, IDisposable
             }
         }
     }
+
+    /// <summary>Where it keeps what it has; null for nowhere.</summary>
+    internal string? Folder { get; }
 
     /// <summary>A broker that keeps nothing beyond its life.</summary>
     /// <param name="options">Its bounds; null for the defaults.</param>
