@@ -233,7 +233,7 @@ public sealed class Dataflow
         Serde<TState> chosen = serde ?? Serde.For<TState>();
         return chosen.WhyNotRoundTrip() is { } reason
             ? throw new FlowException($"Step '{id}' cannot keep its state: {reason}. Change the type, or give the step a serde for it.")
-            : chosen;
+            : chosen.Exact;
     }
 
     private static void CheckId(string? id, string what)

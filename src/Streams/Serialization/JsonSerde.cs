@@ -21,14 +21,23 @@ internal sealed class JsonSerde<T> : Serde<T>
 
     private readonly JsonSerializerOptions _options;
     private readonly Lazy<JsonSerializerOptions> _shown;
+    private readonly Lazy<JsonSerde<T>> _exact;
 
     public JsonSerde(JsonSerializerOptions options)
+        : this(options, isExact: false)
+    {
+    }
+
+    private JsonSerde(JsonSerializerOptions options, bool isExact)
     {
         // The serializer would do so at the first use; the check of states comes before it.
         options.MakeReadOnly(populateMissingResolver: true);
         _options = options;
         _shown = new(() => new JsonSerializerOptions(_options) { WriteIndented = false, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        _exact = new(() => isExact ? this : new JsonSerde<T>(JsonExact.Of(_options), isExact: true));
     }
+
+    internal override Serde<T> Exact => _exact.Value;
 
     public override void Serialize(T value, IBufferWriter<byte> output, in SerdeContext context)
     {

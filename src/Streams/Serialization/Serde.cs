@@ -25,6 +25,9 @@ public abstract class Serde<T>
     /// <summary>Why values of this type would not come back as they were, or null: asked when the flow is built.</summary>
     internal virtual string? WhyNotRoundTrip() => null;
 
+    /// <summary>The same, for values that have to come back as they were: throws at one that would not, where this would write something else.</summary>
+    internal virtual Serde<T> Exact => this;
+
     /// <summary>A value as JSON in one line, for a person to read.</summary>
     internal virtual string ToJson(T value) => JsonSerde<T>.Default.ToJson(value);
 

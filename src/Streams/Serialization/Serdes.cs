@@ -50,6 +50,8 @@ internal sealed class NullableSerde<T>(Serde<T> inner) : Serde<T?>
 
     internal override string? WhyNotRoundTrip() => inner.WhyNotRoundTrip();
 
+    internal override Serde<T?> Exact => new NullableSerde<T>(inner.Exact);
+
     internal override string ToJson(T? value) => inner.ToJson(value!.Value);
 
     internal override T? FromText(string text) => inner.FromText(text);
