@@ -205,7 +205,7 @@ public sealed class Dataflow
     /// <summary>Equal keys must have equal bytes where streams meet: bytes decide the shard, and find the state.</summary>
     internal static void CheckSameKeys<TKey>(string id, Serde<TKey> first, Serde<TKey> other)
     {
-        if (!Equals(first, other))
+        if (!Equals(first.Exact, other.Exact))
         {
             throw new FlowException(
                 $"The upstreams of step '{id}' write their keys by different serdes, so equal keys could be in different shards. "
@@ -216,7 +216,7 @@ public sealed class Dataflow
     /// <summary>Checks values that are to cross a topic of the engine.</summary>
     internal static Serde<T> CheckedTravel<T>(string id, string part, Serde<T> serde) => serde.WhyNotRoundTrip() is { } reason
         ? throw new FlowException($"Step '{id}' cannot send its {part} through a topic: {reason}. Change the type, or name a serde for it.")
-        : serde;
+        : serde.Exact;
 
     internal static void RefuseTasks(string id, Type type)
     {

@@ -17,7 +17,7 @@ public sealed partial class Stream<T>
     public Stream<T> Redistribute(string id, Serde<T>? valueSerde = null)
     {
         Flow.Reserve(id);
-        Serde<T> serde = Dataflow.CheckedTravel(id, "items", valueSerde ?? Serde.For<T>()).Exact;
+        Serde<T> serde = Dataflow.CheckedTravel(id, "items", valueSerde ?? Serde.For<T>());
         return new(RepartitionStep.AddCore(
             Outlet,
             $"{id}.repartition",

@@ -31,7 +31,7 @@ internal static class RepartitionStep
     public static KeyedStream<TKey, TValue> Add<TKey, TValue>(KeyedStream<TKey, TValue> stream, string id, string reason)
     {
         Serde<TKey> key = Dataflow.CheckedTravel(id, "keys", stream.KeySerde);
-        Serde<TValue> value = Dataflow.CheckedTravel(id, "values", stream.ValueSerde).Exact;
+        Serde<TValue> value = Dataflow.CheckedTravel(id, "values", stream.ValueSerde);
         Outlet<Keyed<TKey, TValue>> outlet = AddCore(
             stream.Outlet, id, reason, topic => new KeyedEncoder<TKey, TValue>(topic, key, value), topic => new KeyedDecoder<TKey, TValue>(topic, key, value));
         return new(outlet, key, value, keyChangedBy: null);
