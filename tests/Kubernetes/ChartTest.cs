@@ -64,15 +64,24 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, 
         await cluster.KubectlAsync("apply", "-f", Path.Combine(root, "tests/Kubernetes/definitions.yaml"));
         await cluster.KubectlAsync("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s");
         string[] sets = [.. Directory.GetFiles(_values, "*.yaml").Order(StringComparer.Ordinal)];
-        string[][] given = [[], .. sets.Select(set => (string[])["-f", set])];
+        string[][] given = [["--set", "embedded=true"], .. sets.Select(set => (string[])["-f", set])];
         foreach (string[] values in given)
         {
-            string name = values.Length == 0 ? "defaults" : Path.GetFileNameWithoutExtension(values[1]);
+            string name = values[0] == "--set" ? "defaults" : Path.GetFileNameWithoutExtension(values[1]);
             await cluster.HelmAsync(["lint", "--strict", _chart, .. values]);
             string yaml = await cluster.HelmAsync(["template", "dry", _chart, "--kube-version", "1.33.0", .. values]);
             await cluster.ApplyAsync(yaml, "--dry-run=server", "--validate=strict");
             steps.Add(new($"values {name}: lint, dry run on the server"));
         }
+
+        string passed = await cluster.HelmAsync("template", "dry", _chart, "--kube-version", "1.33.0", "-f", Path.Combine(_values, "platform.yaml"));
+        foreach (string wanted in PassedThrough)
+        {
+            Require(passed.Contains(wanted, StringComparison.Ordinal), $"The chart does not pass through what values/platform.yaml gives it; '{wanted}' is not in:\n{passed}");
+        }
+
+        Require(!passed.Contains("runAsUser", StringComparison.Ordinal), "The chart sets a user id where the values leave it to the platform.");
+        steps.Add(new($"{PassedThrough.Length} values that platforms ask for are passed through"));
 
         foreach ((string values, string reason) in Refused)
         {
@@ -83,11 +92,37 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, 
         steps.Add(new($"{Refused.Length} wrong values are refused"));
     }
 
+    /// <summary>What values/platform.yaml comes to.</summary>
+    private static readonly string[] PassedThrough =
+    [
+        "image: registry.example.com/kstreamsharp@sha256:0000000000000000000000000000000000000000000000000000000000000001",
+        "azure.workload.identity/use: \"true\"",
+        "priorityClassName: high",
+        "name: fetch-ca",
+        "mountPath: /etc/ca",
+        "secretName: ca-bundle",
+        "fieldPath: status.hostIP",
+        "name: from-elsewhere",
+        "backup.example.com/keep: \"yes\"",
+        "partition: 1",
+        "minReadySeconds: 20",
+        "failureThreshold: 300",
+        "timeoutSeconds: 9",
+        "periodSeconds: 7",
+        "terminationGracePeriodSeconds: 145",
+        "value: \"*:8081\"",
+        "terminationMessagePolicy: FallbackToLogsOnError",
+        "- name: KStreamSharp__Workers\n              value: \"3\"",
+    ];
+
     /// <summary>Values that must not be taken, and a word of the reason.</summary>
     private static readonly (string Values, string Reason)[] Refused =
     [
         ("replicas=-1", "/replicas"),
-        ("replicas=2", "needs Kafka"),
+        ("replicas=1", "No broker is named"),
+        ("embedded=true replicas=2", "needs Kafka"),
+        ("embedded=true config.Kafka.BootstrapServers=k:9092", "give one of them"),
+        ("config.Kafka.BootstrapServers=k:9092 config.Snapshots.EndTimeout=120s terminationGracePeriodSeconds=30", "at least 140"),
         ("config.Kafka.BootstrapServers=k:9092 config.Shards=8 replicas=9", "more than config.Shards"),
         ("config.Kafka.BootstrapServers=k:9092 autoscaling.type=hpa", "needs config.Shards"),
         ("config.Kafka.BootstrapServers=k:9092 config.Shards=2 autoscaling.type=hpa", "more than config.Shards"),
@@ -96,7 +131,7 @@ internal sealed class ChartTest(Cluster cluster, string root, List<Step> steps, 
         ("config.InstanceId=one", "InstanceId"),
         ("config.CommitInterval=100", "/config/CommitInterval"),
         ("config.Kafka.BootstrapServers=k:9092 tls.existingSecret=tls", "security.protocol"),
-        ("terminationGracePeriodSeconds=10", "terminationGracePeriodSeconds"),
+        ("embedded=true terminationGracePeriodSeconds=10", "terminationGracePeriodSeconds"),
         ("image.tga=1", "tga"),
     ];
 

@@ -9,6 +9,7 @@ public sealed class Dataflow
 {
     private readonly List<Step> _steps = [];
     private readonly HashSet<string> _ids = [];
+    private readonly HashSet<string> _made = [];
     private bool _sealed;
 
     /// <summary>An empty flow.</summary>
@@ -57,7 +58,7 @@ public sealed class Dataflow
     public Stream<T> Input<T>(string id, ValueTopic<T> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value), new TopicForm<string, T>(topic.Name, null, topic.Value)));
+        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value, topic.TakesNull), new TopicForm<string, T>(topic.Name, null, topic.Value)));
     }
 
     /// <summary>Reads whole records of a topic.</summary>
@@ -153,6 +154,14 @@ public sealed class Dataflow
             Build = (instance, step) => instance.Connect(upstream, port(instance, step)),
         });
 
+    /// <summary>An id for a step that was given none, which names nothing that is stored: the operator and the step's place, with a dot, so nobody's else.</summary>
+    internal string IdFor(string name)
+    {
+        string id = $"{name}.{_steps.Count + 1}";
+        _made.Add(id);
+        return id;
+    }
+
     internal void AddStep(Step step, params ReadOnlySpan<Outlet> outlets)
     {
         if (_sealed)
@@ -160,7 +169,7 @@ public sealed class Dataflow
             throw new FlowException($"Step '{step.Id}' comes too late: flow '{Id}' has been started. Build the whole flow first.");
         }
 
-        if (!step.IsRepartition && !step.IsPart)
+        if (step.State is not null || (!step.IsRepartition && !step.IsPart && !_made.Contains(step.Id)))
         {
             CheckId(step.Id, "step");
         }
@@ -206,7 +215,7 @@ public sealed class Dataflow
     /// <summary>Equal keys must have equal bytes where streams meet: bytes decide the shard, and find the state.</summary>
     internal static void CheckSameKeys<TKey>(string id, Serde<TKey> first, Serde<TKey> other)
     {
-        if (!Equals(first, other))
+        if (!Equals(first.Exact, other.Exact))
         {
             throw new FlowException(
                 $"The upstreams of step '{id}' write their keys by different serdes, so equal keys could be in different shards. "
@@ -217,7 +226,7 @@ public sealed class Dataflow
     /// <summary>Checks values that are to cross a topic of the engine.</summary>
     internal static Serde<T> CheckedTravel<T>(string id, string part, Serde<T> serde) => serde.WhyNotRoundTrip() is { } reason
         ? throw new FlowException($"Step '{id}' cannot send its {part} through a topic: {reason}. Change the type, or name a serde for it.")
-        : serde;
+        : serde.Exact;
 
     internal static void RefuseTasks(string id, Type type)
     {
@@ -234,7 +243,7 @@ public sealed class Dataflow
         Serde<TState> chosen = serde ?? Serde.For<TState>();
         return chosen.WhyNotRoundTrip() is { } reason
             ? throw new FlowException($"Step '{id}' cannot keep its state: {reason}. Change the type, or give the step a serde for it.")
-            : chosen;
+            : chosen.Exact;
     }
 
     private static void CheckId(string? id, string what)

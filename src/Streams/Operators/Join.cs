@@ -93,7 +93,7 @@ internal static class JoinStep
             throw new FlowException($"Step '{id}' has no insert mode {(int)insert}; there are First, Last and Product.");
         }
 
-        Dataflow.CheckedTravel(id, "keys", keySerde);
+        keySerde = Dataflow.CheckedTravel(id, "keys", keySerde);
         Dataflow flow = sides[0].Outlet.Flow;
         Outlet<Keyed<TKey, TRow>> outlet = new(flow);
         StatefulKind<TKey, SideItem, TRow> kind = new(() => new JoinLogic<TKey, TRow>(insert, emit, sides, row)) { Eof = emit == JoinEmit.Final };

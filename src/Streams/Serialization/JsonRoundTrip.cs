@@ -10,8 +10,9 @@ using System.Text.Json.Serialization.Metadata;
 namespace KStreamSharp;
 
 /// <summary>
-/// Whether values of a type come back from JSON as they were, by the type alone. What it refuses would lose something
-/// silently; what a subclass or a converter of the user's own does, it cannot see.
+/// Whether values of a type come back from JSON as they were: by the type, and by trying where the type does not tell. What it
+/// refuses would lose something silently, or is not known to come back. What only a value shows (<see cref="JsonExact"/>) and
+/// what a converter of the user's own does, it cannot see.
 /// </summary>
 internal sealed class JsonRoundTrip(JsonSerializerOptions options)
 {
@@ -20,6 +21,7 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
     private static readonly Type[] Reversed = [typeof(Stack<>), typeof(ConcurrentStack<>), typeof(ConcurrentBag<>), typeof(ImmutableStack<>), typeof(IImmutableStack<>)];
 
     private readonly HashSet<Type> _seen = [];
+    private readonly JsonTrial _trial = new(options);
 
     /// <summary>The reason why a type does not come back, or null.</summary>
     public string? WhyNot(Type type)
@@ -58,8 +60,8 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
 
         return info.Kind switch
         {
-            JsonTypeInfoKind.Enumerable => WhyNot(info.ElementType!),
-            JsonTypeInfoKind.Dictionary => WhyNotKeys(info.KeyType!) ?? WhyNot(info.KeyType!) ?? WhyNot(info.ElementType!),
+            JsonTypeInfoKind.Enumerable => WhyNot(info.ElementType!) ?? WhyNotCollection(type, "[]"),
+            JsonTypeInfoKind.Dictionary => WhyNotKeys(info.KeyType!) ?? WhyNot(info.KeyType!) ?? WhyNot(info.ElementType!) ?? WhyNotCollection(type, "{}"),
             JsonTypeInfoKind.Object => WhyNotObject(type, info),
             _ => null,
         };
@@ -79,37 +81,107 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
         }
 
         HashSet<MemberInfo> written = [.. info.Properties.Select(property => property.AttributeProvider).OfType<MemberInfo>()];
-        FieldInfo? hidden = null;
-        foreach (FieldInfo field in Fields(type).Where(field => !written.Contains(field) && !field.IsDefined(typeof(JsonIgnoreAttribute))))
+        List<FieldInfo> hidden = [];
+        foreach (FieldInfo field in Fields(type).Where(field => !written.Contains(field) && !IsIgnored(field)))
         {
             if (PropertyOf(field) is not { } property)
             {
-                hidden ??= field;
+                hidden.Add(field);
             }
-            else if (!written.Contains(property) && !property.IsDefined(typeof(JsonIgnoreAttribute)))
+            else if (!written.Contains(property))
             {
                 return $"{name}.{property.Name} is not written: it is not public";
             }
         }
 
-        bool reachable = false;
         foreach (JsonPropertyInfo property in info.Properties.Where(property => !property.IsExtensionData))
         {
             bool comesBack = property.Set is not null || property.AssociatedParameter is not null;
             bool isComputed = property.AttributeProvider is PropertyInfo member && !IsAuto(member);
-            reachable |= comesBack && isComputed;
-            if (property.Get is not null && !comesBack && (!isComputed || hidden is not null))
+            if (property.Get is not null && !comesBack && (!isComputed || hidden.Count > 0))
             {
                 return $"{name}.{property.Name} is written but cannot be read back: it has no setter and is no constructor parameter";
             }
 
-            if (comesBack && WhyNot(property.PropertyType) is { } reason)
+            if (comesBack && (WhyNot(property.PropertyType) ?? WhyNotLeftOut(name, info, property)) is { } reason)
             {
                 return reason;
             }
         }
 
-        return hidden is not null && !reachable ? $"{name} keeps something in the field '{hidden.Name}', which is not written" : null;
+        return hidden.Count == 0 ? null : WhyNotFields(type, hidden);
+    }
+
+    /// <summary>A collection has to be one that the serializer fills again, in the same order, and must have nothing beside its elements.</summary>
+    private string? WhyNotCollection(Type type, string empty)
+    {
+        try
+        {
+            JsonSerializer.Deserialize(empty, type, options);
+        }
+        catch (NotSupportedException)
+        {
+            return $"{TypeName.Of(type)} is written but cannot be read back: the JSON serializer has no way to fill it";
+        }
+        catch (Exception error)
+        {
+            return $"{TypeName.Of(type)} cannot be read back: {error.Message.TrimEnd('.')}";
+        }
+
+        if (_trial.ChangesElements(type))
+        {
+            return $"{TypeName.Of(type)} does not come back with the same elements in the same order";
+        }
+
+        FieldInfo[] own = [.. Fields(type).Where(field => !IsOfTheFramework(field.DeclaringType!) && !IsIgnored(field))];
+        return own.Length == 0 || IsOfTheFramework(type) || type.IsArray ? null : WhyNotFields(type, own);
+    }
+
+    /// <summary>Fields that are not written have to come back by something else that is.</summary>
+    private string? WhyNotFields(Type type, IReadOnlyList<FieldInfo> fields)
+    {
+        const string WayOut = "Put [JsonInclude] on it, or [JsonIgnore] where it may be forgotten";
+        string name = TypeName.Of(type);
+        FieldInfo? lost;
+        try
+        {
+            lost = _trial.Lost(type, [.. Fields(type).Where(field => !IsOfTheFramework(field.DeclaringType!) || IsOfTheFramework(type))], fields);
+        }
+        catch (Exception)
+        {
+            // Constructors, getters and setters of the user's may throw anything at made-up values.
+            return $"{name} keeps something in the field '{Shown(fields[0])}', of which it cannot be told whether it comes back. {WayOut}";
+        }
+
+        return lost is null ? null : $"{name} keeps something in the field '{Shown(lost)}', which is not written. {WayOut}";
+    }
+
+    /// <summary>A member that is left out at its type's default has to be made with that default.</summary>
+    private string? WhyNotLeftOut(string name, JsonTypeInfo info, JsonPropertyInfo property)
+    {
+        JsonIgnoreCondition condition = (property.AttributeProvider as MemberInfo)?.GetCustomAttribute<JsonIgnoreAttribute>()?.Condition ?? options.DefaultIgnoreCondition;
+        if (condition is not (JsonIgnoreCondition.WhenWritingDefault or JsonIgnoreCondition.WhenWritingNull) || property.Get is null)
+        {
+            return null;
+        }
+
+        object? left = property.PropertyType.IsValueType ? RuntimeHelpers.GetUninitializedObject(property.PropertyType) : null;
+        if (condition == JsonIgnoreCondition.WhenWritingNull && (left is not null && Nullable.GetUnderlyingType(property.PropertyType) is null))
+        {
+            return null;
+        }
+
+        left = Nullable.GetUnderlyingType(property.PropertyType) is null ? left : null;
+        try
+        {
+            object? made = JsonSerializer.Deserialize("{}", info);
+            return made is null || Equals(property.Get(made), left) ? null : $"{name}.{property.Name} is left out when it is {left ?? "null"}, and comes back as {property.Get(made)}";
+        }
+        catch (Exception)
+        {
+            // As above: it is the user's code.
+            return $"{name}.{property.Name} is left out when it is {left ?? "null"}, and it cannot be told as what it comes back";
+        }
     }
 
     /// <summary>Only types that have a text form can be the keys of a JSON object; the serializer says which when it writes one.</summary>
@@ -152,6 +224,14 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
     private static PropertyInfo? PropertyOf(FieldInfo field) => field.Name.StartsWith('<') && field.Name.EndsWith(">k__BackingField", StringComparison.Ordinal)
         ? field.DeclaringType!.GetProperty(field.Name[1..field.Name.IndexOf('>', StringComparison.Ordinal)], OwnMembers)
         : null;
+
+    /// <summary>Whether the user says that a field, or the property that it is of, may be forgotten.</summary>
+    private static bool IsIgnored(FieldInfo field) =>
+        (PropertyOf(field) ?? (MemberInfo)field).GetCustomAttribute<JsonIgnoreAttribute>() is { Condition: JsonIgnoreCondition.Always };
+
+    private static bool IsOfTheFramework(Type type) => type.Assembly.GetName().Name is { } name && name.StartsWith("System.", StringComparison.Ordinal);
+
+    private static string Shown(FieldInfo field) => PropertyOf(field)?.Name ?? field.Name;
 
     private static bool IsAuto(PropertyInfo property) => property.DeclaringType!.GetField($"<{property.Name}>k__BackingField", OwnMembers) is not null;
 }

@@ -16,19 +16,27 @@ internal sealed class JsonSerde<T> : Serde<T>
         TypeInfoResolver = new DefaultJsonTypeInfoResolver(),
     });
 
+    public static readonly JsonSerde<T> Lenient = new(Default._options, isStrict: false);
+
     [ThreadStatic]
     private static Utf8JsonWriter? Writer;
 
     private readonly JsonSerializerOptions _options;
+    private readonly Lazy<JsonSerializerOptions>? _strict;
     private readonly Lazy<JsonSerializerOptions> _shown;
+    private readonly Lazy<JsonSerde<T>> _exact;
 
-    public JsonSerde(JsonSerializerOptions options)
+    public JsonSerde(JsonSerializerOptions options, bool isStrict = true, bool isExact = false)
     {
         // The serializer would do so at the first use; the check of states comes before it.
         options.MakeReadOnly(populateMissingResolver: true);
         _options = options;
+        _strict = isStrict ? new(() => JsonStrict.Of(_options)) : null;
         _shown = new(() => new JsonSerializerOptions(_options) { WriteIndented = false, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        _exact = new(() => isExact ? this : new JsonSerde<T>(JsonExact.Of(_options), isStrict: false, isExact: true));
     }
+
+    internal override Serde<T> Exact => _exact.Value;
 
     public override void Serialize(T value, IBufferWriter<byte> output, in SerdeContext context)
     {
@@ -38,7 +46,8 @@ internal sealed class JsonSerde<T> : Serde<T>
         writer.Flush();
     }
 
-    public override T Deserialize(ReadOnlySpan<byte> data, in SerdeContext context) => JsonSerializer.Deserialize<T>(data, _options)!;
+    public override T Deserialize(ReadOnlySpan<byte> data, in SerdeContext context) =>
+        _strict is null ? JsonSerializer.Deserialize<T>(data, _options)! : JsonStrict.Read<T>(data, _strict.Value, _options);
 
     internal override string? WhyNotRoundTrip() => new JsonRoundTrip(_options).WhyNot(typeof(T));
 

@@ -25,6 +25,9 @@ public abstract class Serde<T>
     /// <summary>Why values of this type would not come back as they were, or null: asked when the flow is built.</summary>
     internal virtual string? WhyNotRoundTrip() => null;
 
+    /// <summary>The same, for values that have to come back as they were: throws at one that would not, where this would write something else.</summary>
+    internal virtual Serde<T> Exact => this;
+
     /// <summary>A value as JSON in one line, for a person to read.</summary>
     internal virtual string ToJson(T value) => JsonSerde<T>.Default.ToJson(value);
 
@@ -82,11 +85,19 @@ public static class Serde
     public static Serde<Guid> Guid { get; } = new FixedSerde<Guid>(16, static (v, b) => v.TryWriteBytes(b, bigEndian: true, out _), static b => new Guid(b, bigEndian: true));
 
     /// <summary>
-    /// Any type as JSON by System.Text.Json, fields included, so that tuples keep their items.
+    /// Any type as JSON by System.Text.Json, fields included, so that tuples keep their items. Names are compared with their
+    /// case; give <see cref="JsonSerializerOptions.Web"/> for the camelCase of most other programs.
     /// </summary>
     /// <typeparam name="T">The type of the values.</typeparam>
     /// <param name="options">Settings of the serializer; null for fields included and names as they are in C#.</param>
-    public static Serde<T> Json<T>(JsonSerializerOptions? options = null) => options is null ? JsonSerde<T>.Default : new JsonSerde<T>(options);
+    /// <param name="strict">
+    /// Whether these are bad records, which is the default: a parameter of the constructor is missing that has no default value,
+    /// a member is null that has no null, a member is there twice, the whole value is the JSON value null. If not, the
+    /// serializer's own rules count: the default of the type, null, the last one. Members without a parameter are optional
+    /// unless they are <c>required</c>. What the engine has written itself, as states, is read in any case.
+    /// </param>
+    public static Serde<T> Json<T>(JsonSerializerOptions? options = null, bool strict = true) =>
+        options is not null ? new JsonSerde<T>(options, strict) : strict ? JsonSerde<T>.Default : JsonSerde<T>.Lenient;
 
     /// <summary>The serde that a step uses when none is named: booleans, numbers and characters in a fixed number of bytes, big-endian; strings as UTF-8; bytes; identifiers; else JSON.</summary>
     /// <typeparam name="T">The type of the values; a nullable value type uses the serde of its underlying type.</typeparam>

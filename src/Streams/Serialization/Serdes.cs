@@ -44,11 +44,15 @@ internal delegate void SpanAction<in T>(T value, Span<byte> destination);
 internal sealed class NullableSerde<T>(Serde<T> inner) : Serde<T?>
     where T : struct
 {
+    private NullableSerde<T>? _exact;
+
     public override void Serialize(T? value, IBufferWriter<byte> output, in SerdeContext context) => inner.Serialize(value!.Value, output, context);
 
     public override T? Deserialize(ReadOnlySpan<byte> data, in SerdeContext context) => inner.Deserialize(data, context);
 
     internal override string? WhyNotRoundTrip() => inner.WhyNotRoundTrip();
+
+    internal override Serde<T?> Exact => LazyInitializer.EnsureInitialized(ref _exact, () => inner.Exact == inner ? this : new NullableSerde<T>(inner.Exact));
 
     internal override string ToJson(T? value) => inner.ToJson(value!.Value);
 

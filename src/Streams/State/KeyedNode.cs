@@ -499,7 +499,7 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
             {
                 throw new StreamException(
                     ExitCode.State,
-                    $"The saved state of key '{cell.Key}' in step '{Step.Id}' cannot be read: {error.Message} Give the step the serde that wrote it, or reset the step's state.",
+                    $"The saved state of key '{cell.Key}' in step '{Step.Id}' cannot be read: {error.Message} Give the step a serde that reads it, or run the version that wrote it.",
                     error);
             }
 
