@@ -88,6 +88,7 @@ internal sealed partial class SimulationRun : IDisposable
         int recordsPerTurn = sizes.Next(4) == 0 ? Size(sizes, new StreamOptions().RecordsPerTurnMax) : _cluster.RecordsPerTurnMax;
         if (_mix.HasLongTurns)
         {
+            Count("Long turns: all code is slow");
             recordsPerTurn = new StreamOptions().RecordsPerTurnMax;
         }
 
