@@ -20,7 +20,9 @@ internal sealed class IdsOfTheChangelogHidden(Broker broker, string app) : Passi
 internal sealed class OtherApplicationsHidden(Broker broker, string app) : PassingBroker(broker)
 {
     internal override TopicDescription? DescribeTopic(string topic) =>
-        topic.EndsWith(InternalTopics.Shards(""), StringComparison.Ordinal) && topic != InternalTopics.Shards(app) ? null : base.DescribeTopic(topic);
+        topic.EndsWith(InternalTopics.Shards(""), StringComparison.Ordinal) && topic != InternalTopics.Shards(app)
+            ? null
+            : base.DescribeTopic(topic);
 }
 
 /// <summary>An endless instance never answers that it is one.</summary>

@@ -129,7 +129,8 @@ internal class Takeover
     protected virtual RunProgress RunOf(CommitMarker? marker) => marker?.Run ?? new RunProgress();
 
     /// <summary>Of which topics the positions are: as the last marker says.</summary>
-    protected virtual IReadOnlyDictionary<string, Guid> IdsOf(CommitMarker? marker) => marker?.TopicIds ?? FrozenDictionary<string, Guid>.Empty;
+    protected virtual IReadOnlyDictionary<string, Guid> IdsOf(CommitMarker? marker) =>
+        marker?.TopicIds ?? FrozenDictionary<string, Guid>.Empty;
 
     /// <summary>
     /// Stops; what was restored so far is kept for the next time. False while a download has not let go of its files: call

@@ -1,6 +1,6 @@
 namespace KStreamSharp.Testing;
 
-/// <summary>A fault: the time of an engine that does not look at the clock while it works. What code takes is seen when the turn is over.</summary>
+/// <summary>A fault: an engine that does not look at the clock while it works. What code takes it sees when the turn is over.</summary>
 internal sealed class BlindClock(TimeProvider clock) : TimeProvider
 {
     private long _hidden;

@@ -22,11 +22,12 @@ internal sealed class Cluster : IDisposable
     {
     }
 
-    /// <summary>The instances of a second application, on the broker and the clock of a first: whenever all of that turn, these do, too.</summary>
+    /// <summary>Instances of a second application, on the broker and clock of a first: whenever all of that turn, these do, too.</summary>
     public Cluster(Dataflow flow, Cluster first)
         : this(flow, first.Shards, first.Guarantee, partitions: null, first.Clock, first.Broker) => first._other = this;
 
-    private Cluster(Dataflow flow, int shards, Guarantee guarantee, Func<string, int, int>? partitions, DriverClock clock, EmbeddedBroker? broker)
+    private Cluster(
+        Dataflow flow, int shards, Guarantee guarantee, Func<string, int, int>? partitions, DriverClock clock, EmbeddedBroker? broker)
     {
         flow.Seal();
         Flow = flow;
@@ -61,7 +62,7 @@ internal sealed class Cluster : IDisposable
     /// <summary>The clock of instances that are opened from now on; null for <see cref="Clock"/> itself.</summary>
     public TimeProvider? EngineClock { get; set; }
 
-    /// <summary>What stands between an instance and the broker, given the broker and the application; a wrong engine puts something in.</summary>
+    /// <summary>What stands between an instance and the broker, given broker and application; a wrong engine puts something in.</summary>
     public Func<Broker, string, Broker> Between { get; init; } = (broker, _) => broker;
 
     /// <summary>What commits and takeovers are made of; a test that looks for a wrong engine puts one in.</summary>
@@ -267,7 +268,12 @@ internal sealed class Cluster : IDisposable
         private void OpenInstance(bool untilEnd) =>
             Instance = Instance.Open(
                 cluster.Flow,
-                new MemberBroker(cluster.Between(cluster.Broker, cluster.Flow.Id), Tell, what => cluster.Seen(this, what), (partition, offset) => cluster.BeginsToRead(this, partition, offset), (call, partition) => cluster.CallFaults(this, call, partition)),
+                new MemberBroker(
+                    cluster.Between(cluster.Broker, cluster.Flow.Id),
+                    Tell,
+                    what => cluster.Seen(this, what),
+                    (partition, offset) => cluster.BeginsToRead(this, partition, offset),
+                    (call, partition) => cluster.CallFaults(this, call, partition)),
                 cluster.Adjust(new StreamOptions
                 {
                     InstanceId = name,
@@ -282,7 +288,12 @@ internal sealed class Cluster : IDisposable
                     RecordsPerTurnMax = cluster.RecordsPerTurnMax,
                 }),
                 cluster.Logging
-                    ?? new MemberLog(cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null, shard => cluster.Planned(this, shard), (shard, end) => cluster.Restored(this, shard, end), (shard, reason) => cluster.Wiped(this, shard, reason), reason => cluster.Aborted(this, reason)),
+                    ?? new MemberLog(
+                        cluster.Says is { } says ? line => says(this, line.Replace(cluster._folder, "", StringComparison.Ordinal)) : null,
+                        shard => cluster.Planned(this, shard),
+                        (shard, end) => cluster.Restored(this, shard, end),
+                        (shard, reason) => cluster.Wiped(this, shard, reason),
+                        reason => cluster.Aborted(this, reason)),
                 cluster.EngineClock ?? cluster.Clock,
                 step =>
                 {

@@ -10,7 +10,11 @@ namespace KStreamSharp.Testing;
 /// <param name="restores">Told where a reader begins to read a partition.</param>
 /// <param name="fault">Called before a call that may fail, with its name and the partition; of a call for a whole topic, partition −1.</param>
 internal sealed class MemberBroker(
-    Broker broker, Action<Action> whenMembershipTurns, Action<string> seen, Action<TopicPartition, long> restores, Action<string, TopicPartition> fault) : PassingBroker(broker)
+    Broker broker,
+    Action<Action> whenMembershipTurns,
+    Action<string> seen,
+    Action<TopicPartition, long> restores,
+    Action<string, TopicPartition> fault) : PassingBroker(broker)
 {
     internal override GroupMember JoinGroup(GroupOptions options) => new Member(
         base.JoinGroup(new GroupOptions
@@ -61,7 +65,8 @@ internal sealed class MemberBroker(
         return base.TryGetCommittedOffsets(group, partitions, out offsets);
     }
 
-    internal override Reader CreateReader(bool readCommitted, bool hurries = false) => new SeenReader(base.CreateReader(readCommitted, hurries), restores, fault);
+    internal override Reader CreateReader(bool readCommitted, bool hurries = false) =>
+        new SeenReader(base.CreateReader(readCommitted, hurries), restores, fault);
 
     /// <summary>
     /// The token is the one of the last poll. The embedded broker's member knows at once that it was removed; a client learns

@@ -2,8 +2,13 @@ using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Testing;
 
-/// <summary>What one instance logs: for the trace, every look at a folder for a restore, every restore, every wipe of local state and every abort, with its reason.</summary>
-internal sealed class MemberLog(Action<string>? says, Action<int> planned, Action<int, long> restored, Action<int, string> wiped, Action<string> aborted) : ILoggerFactory, ILogger
+/// <summary>
+/// What one instance logs: for the trace, every look at a folder for a restore, every restore, and every wipe of local state and
+/// every abort, with its reason.
+/// </summary>
+internal sealed class MemberLog(
+    Action<string>? says, Action<int> planned, Action<int, long> restored, Action<int, string> wiped, Action<string> aborted)
+    : ILoggerFactory, ILogger
 {
     private const int PlannedId = 300;
     private const int WipedId = 301;

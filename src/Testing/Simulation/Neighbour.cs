@@ -28,7 +28,8 @@ internal sealed class Neighbour : IDisposable
         string[] alike =
         [
             .. from other in first.Flow.Steps
-               where other.IsRepartition && other.Id.EndsWith(RepartitionEnd, StringComparison.Ordinal) && other.Id.IndexOf('-', StringComparison.Ordinal) > 0
+               where other.IsRepartition && other.Id.EndsWith(RepartitionEnd, StringComparison.Ordinal)
+               where other.Id.IndexOf('-', StringComparison.Ordinal) > 0
                select other.Id[..^RepartitionEnd.Length],
         ];
         _isAlike = alike.Length > 0 && number % 4 != 0;
@@ -50,8 +51,7 @@ internal sealed class Neighbour : IDisposable
             Between = first.Between,
             RecordsPerTurnMax = first.RecordsPerTurnMax,
             EngineClock = first.EngineClock,
-            MayEndBy = (_, error) => _isAlike && error.Code == ExitCode.Usage
-                && (error.Message.Contains($"belongs to application '{app}'", StringComparison.Ordinal) || error.Message.Contains("has records that application", StringComparison.Ordinal)),
+            MayEndBy = (_, error) => _isAlike && IsRefusal(error, app),
         };
         _cluster.HasEndedBy = (_, _) =>
         {
@@ -104,14 +104,20 @@ internal sealed class Neighbour : IDisposable
             return;
         }
 
-        Dictionary<string, int> expected = _cluster.Broker.ReadAll(_input.Name).GroupBy(record => Encoding.UTF8.GetString(record.Key!)[1..]).ToDictionary(group => group.Key, group => group.Count());
-        _cluster.Until(() => Counts().Values.Sum(counts => counts.Distinct().Count()) >= expected.Values.Sum(), $"application '{_cluster.Flow.Id}' has counted all");
+        Dictionary<string, int> expected = _cluster.Broker.ReadAll(_input.Name)
+            .GroupBy(record => Encoding.UTF8.GetString(record.Key!)[1..])
+            .ToDictionary(group => group.Key, group => group.Count());
+        _cluster.Until(
+            () => Counts().Values.Sum(counts => counts.Distinct().Count()) >= expected.Values.Sum(),
+            $"application '{_cluster.Flow.Id}' has counted all");
         foreach ((string key, List<int> counts) in Counts())
         {
             IEnumerable<int> all = _cluster.Guarantee == Guarantee.AtLeastOnce ? counts.Distinct().Order() : counts;
             if (!all.SequenceEqual(Enumerable.Range(1, expected.GetValueOrDefault(key))))
             {
-                throw new SimulationBreach($"application '{_cluster.Flow.Id}' has counted {string.Join(", ", counts)} for key {key}, there are {expected.GetValueOrDefault(key)} records");
+                throw new SimulationBreach(
+                    $"application '{_cluster.Flow.Id}' has counted {string.Join(", ", counts)} for key {key}, "
+                    + $"there are {expected.GetValueOrDefault(key)} records");
             }
         }
 
@@ -119,6 +125,11 @@ internal sealed class Neighbour : IDisposable
     }
 
     public void Dispose() => _cluster.Dispose();
+
+    private static bool IsRefusal(StreamException error, string owner) =>
+        error.Code == ExitCode.Usage
+        && (error.Message.Contains($"belongs to application '{owner}'", StringComparison.Ordinal)
+            || error.Message.Contains("has records that application", StringComparison.Ordinal));
 
     private void Open(Cluster.Member member)
     {
@@ -134,7 +145,9 @@ internal sealed class Neighbour : IDisposable
         }
     }
 
-    private Dictionary<string, List<int>> Counts() => _cluster.Outputs(_output).GroupBy(output => output.Key, output => output.Value).ToDictionary(group => group.Key, group => group.ToList());
+    private Dictionary<string, List<int>> Counts() => _cluster.Outputs(_output)
+        .GroupBy(output => output.Key, output => output.Value)
+        .ToDictionary(group => group.Key, group => group.ToList());
 
     private void Push(int number)
     {

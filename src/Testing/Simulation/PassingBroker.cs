@@ -27,7 +27,8 @@ internal abstract class PassingBroker(Broker broker) : Broker
 
     internal override Reader CreateReader(bool readCommitted, bool hurries = false) => broker.CreateReader(readCommitted, hurries);
 
-    internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) => broker.CreateWriter(transactionalId, transactionTimeout);
+    internal override TransactionalWriter CreateWriter(string transactionalId, TimeSpan transactionTimeout) =>
+        broker.CreateWriter(transactionalId, transactionTimeout);
 
     internal override OutputWriter CreateOutputWriter(TimeSpan? dropsAfter = null) => broker.CreateOutputWriter(dropsAfter);
 }

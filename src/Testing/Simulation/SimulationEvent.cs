@@ -126,7 +126,8 @@ internal enum SimulationEventKind
     TopicMadeAnew,
 
     /// <summary>
-    /// An instance starts that is of the other kind than the rest: to end with the inputs beside ones without an end, or the other way round.
+    /// An instance starts that is of the other kind than the rest: to end with the inputs beside ones without an end, or the
+    /// other way round.
     /// </summary>
     OtherKind,
 

@@ -57,7 +57,8 @@ internal sealed class SimulationKinds(Cluster cluster, Action<string> count)
     }
 
     /// <summary>Whether an instance ends because of an endless one.</summary>
-    public static bool Is(StreamException error) => error.Code == ExitCode.Usage && error.Message.Contains(WithoutAnEnd, StringComparison.Ordinal);
+    public static bool Is(StreamException error) =>
+        error.Code == ExitCode.Usage && error.Message.Contains(WithoutAnEnd, StringComparison.Ordinal);
 
     /// <summary>An instance has ended because of another one: that must have been there meanwhile, and endless.</summary>
     public void Ended(Cluster.Member member, StreamException error)
@@ -65,7 +66,8 @@ internal sealed class SimulationKinds(Cluster cluster, Action<string> count)
         string name = error.Message.Split('\'')[1];
         if (!cluster.Members.Exists(other => other.Name == name && other.WasEndlessSince(member.OpenedAt)))
         {
-            throw new SimulationBreach($"{member.Name} ends because of {name}, which has not been endless since {member.Name} was started: {error.Message}");
+            throw new SimulationBreach(
+                $"{member.Name} ends because of {name}, which has not been endless since {member.Name} was started: {error.Message}");
         }
 
         if (_isMixed)

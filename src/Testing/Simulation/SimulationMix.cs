@@ -34,7 +34,7 @@ internal sealed class SimulationMix
     /// <summary>How often an instance starts that is of the other kind, finite or endless, than the rest.</summary>
     public int OthersOfKind { get; }
 
-    /// <summary>How long each call of the code of steps takes, to the end; zero for no time. A record alone is never too much for a transaction.</summary>
+    /// <summary>How long each call of the code of steps takes, to the end; zero for no time. No record alone outlives a transaction.</summary>
     public TimeSpan CodeTakes { get; }
 
     /// <summary>Whether turns take all that there is, which is too much for a transaction.</summary>

@@ -86,7 +86,8 @@ internal sealed partial class SimulationRun
     {
         TopicPartition[] partitions = [.. Enumerable.Range(0, old.Partitions).Select(partition => new TopicPartition(topic, partition))];
         long[] ends = [.. partitions.Select(partition => _cluster.Broker.EndOffset(partition, committedOnly: false))];
-        ILookup<int, EmbeddedRecord> records = _cluster.Broker.ReadAll(topic).Where(record => record.Key is not null).ToLookup(record => record.Partition);
+        ILookup<int, EmbeddedRecord> records = _cluster.Broker.ReadAll(topic)
+            .Where(record => record.Key is not null).ToLookup(record => record.Partition);
         _cluster.Broker.DeleteTopic(topic);
         _cluster.Broker.CreateTopic(new TopicSpec(topic, old.Partitions, old.Cleanup));
         foreach (TopicPartition partition in partitions.Where(partition => isFilled && records.Contains(partition.Partition)))
@@ -104,7 +105,9 @@ internal sealed partial class SimulationRun
     {
         TopicPartition[] all = [.. Enumerable.Range(0, partitions).Select(partition => new TopicPartition(topic, partition))];
         _cluster.Broker.TryGetCommittedOffsets(_simulation.Flow.Id, all, out long?[] offsets);
-        return isChangelog ? all.Any(partition => _cluster.Broker.EndOffset(partition, committedOnly: true) > 0) : offsets.Any(offset => offset > 0);
+        return isChangelog
+            ? all.Any(partition => _cluster.Broker.EndOffset(partition, committedOnly: true) > 0)
+            : offsets.Any(offset => offset > 0);
     }
 
     private void UntilAllRefuse(string topic, string what)

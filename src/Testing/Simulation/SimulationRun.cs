@@ -88,6 +88,7 @@ internal sealed partial class SimulationRun : IDisposable
         int recordsPerTurn = sizes.Next(4) == 0 ? Size(sizes, new StreamOptions().RecordsPerTurnMax) : _cluster.RecordsPerTurnMax;
         if (_mix.HasLongTurns)
         {
+            Count("Long turns: all code is slow");
             recordsPerTurn = new StreamOptions().RecordsPerTurnMax;
         }
 
@@ -519,7 +520,9 @@ internal sealed partial class SimulationRun : IDisposable
     /// <summary>A call fails, before or after it was carried out.</summary>
     private void Fault(string transactionalId, string call, bool done)
     {
-        if (_settling || _fencing || !transactionalId.StartsWith($"{_simulation.Flow.Id}/", StringComparison.Ordinal) || !_failing.TryGetValue(call, out (SimulationEvent Event, int Left) failing) || (call is not ("Append" or "Initialize") && done != (failing.Event.C % 2 == 0)))
+        bool isTheFirsts = transactionalId.StartsWith($"{_simulation.Flow.Id}/", StringComparison.Ordinal);
+        if (_settling || _fencing || !isTheFirsts || !_failing.TryGetValue(call, out (SimulationEvent Event, int Left) failing)
+            || (call is not ("Append" or "Initialize") && done != (failing.Event.C % 2 == 0)))
         {
             return;
         }

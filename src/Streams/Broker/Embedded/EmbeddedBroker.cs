@@ -220,7 +220,7 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     /// <summary>For tests: readers that are made from now on fetch ahead and pause, as Kafka's do; null (the default): they do not.</summary>
     internal EmbeddedPrefetch? Prefetch { get; set; }
 
-    /// <summary>For tests: whether writers go on with a topic that was deleted and made anew, as Kafka's do, which know it by its name.</summary>
+    /// <summary>For tests: whether writers go on with a topic that was made anew, as Kafka's do, which know it by its name.</summary>
     internal bool WritersGoByName { get; set; }
 
     internal GroupCoordinator Groups => _groups;
