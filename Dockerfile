@@ -35,7 +35,8 @@ COPY --from=build /out .
 # Made here so that a new volume belongs to the user, and not to root: the state, and snapshots in a folder.
 COPY --from=build --chown=1654:1654 /empty /var/lib/kstream
 COPY --from=build --chown=1654:1654 /empty /var/lib/kstream-snapshots
-ENV KStreamSharp__StateDir=/var/lib/kstream KStreamSharp__Http=0.0.0.0:8081
+# Half of the memory for .NET's heap (50 in hexadecimal): RocksDB and the Kafka client take theirs beside it.
+ENV KStreamSharp__StateDir=/var/lib/kstream KStreamSharp__Http=*:8081 DOTNET_GCHeapHardLimitPercent=32
 VOLUME /var/lib/kstream
 EXPOSE 8081
 USER $APP_UID

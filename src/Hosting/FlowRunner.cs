@@ -17,9 +17,9 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
 
     /// <exception cref="UsageException">The user made a mistake.</exception>
     /// <exception cref="StreamException">The engine cannot go on.</exception>
-    public async Task RunAsync(ParseResult parsed, HostOptions host, bool report, LogLevel level = LogLevel.Warning)
+    public async Task RunAsync(ParseResult parsed, HostOptions host, bool report)
     {
-        log.Level = level;
+        log.Settings = host.Log;
         StreamOptions options = host.Stream with { AppId = new FlowArguments(parsed, host.Stream).AppOf(flow), Snapshots = host.Snapshots.Open(stores) };
         host.Check(options);
         FlowArguments arguments = new(parsed, options);
@@ -81,6 +81,15 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         }
 
         output.WriteLine(FlowTopics.StartLine(dataflow, broker, options));
+        if (MemoryBudget.OfProcess(options, host.Kafka is not null) is { } memory)
+        {
+            output.WriteLine(memory.Line);
+            if (memory.Warning is { } warning)
+            {
+                output.WriteLine(warning);
+            }
+        }
+
         return true;
     }
 
@@ -96,7 +105,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         return server;
     }
 
-    /// <inheritdoc cref="RunAsync(ParseResult, HostOptions, bool, LogLevel)"/>
+    /// <inheritdoc cref="RunAsync(ParseResult, HostOptions, bool)"/>
     public async Task LoadAsync(ILoadableFlow loadable, ParseResult parsed, HostOptions host)
     {
         Broker broker = BrokerCalls.Open(host, logging);

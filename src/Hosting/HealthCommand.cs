@@ -46,7 +46,8 @@ internal sealed class HealthCommand
     }
 
     /// <summary>Every address of this machine is not one that can be called.</summary>
-    private static IPEndPoint Reachable(IPEndPoint endpoint) => new(
-        endpoint.Address.Equals(IPAddress.Any) ? IPAddress.Loopback : endpoint.Address.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback : endpoint.Address,
-        endpoint.Port);
+    private static string Reachable(IPEndPoint endpoint) =>
+        endpoint.Address.Equals(IPAddress.Any) ? $"{IPAddress.Loopback}:{endpoint.Port}"
+        : endpoint.Address.Equals(IPAddress.IPv6Any) ? $"localhost:{endpoint.Port}"
+        : endpoint.ToString();
 }

@@ -78,7 +78,6 @@ internal sealed class HostCommands
     {
         HostSettings settings = new();
         Option<string?> report = CommandOptions.Choice("--report", "FORMAT", "end the output with one line of figures: json", "json");
-        Option<string?> level = CommandOptions.Choice("--log-level", "LEVEL", "what to log to standard error: debug, information, warning (the default) or error", "debug", "information", "warning", "error");
         Option<string?> format = CommandOptions.Choice("--format", "FORMAT", "text (the default), json or mermaid", "text", "json", "mermaid");
         Command run = new(flow.Id, flow.Summary);
         Command describe = new(flow.Id, flow.Summary) { format };
@@ -89,10 +88,9 @@ internal sealed class HostCommands
         }
 
         run.Options.Add(report);
-        run.Options.Add(level);
         run.SetAction(async (parsed, _) =>
         {
-            await _runner(flow).RunAsync(parsed, settings.Read(parsed), parsed.GetValue(report) is not null, Enum.Parse<LogLevel>(parsed.GetValue(level) ?? nameof(LogLevel.Warning), ignoreCase: true));
+            await _runner(flow).RunAsync(parsed, settings.Read(parsed), parsed.GetValue(report) is not null);
             return (int)ExitCode.Ok;
         });
         describe.SetAction(parsed => _output.Write(Describe(flow, new FlowArguments(parsed, settings.Read(parsed).Stream), parsed.GetValue(format))));

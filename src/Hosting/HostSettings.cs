@@ -4,6 +4,7 @@ using System.Net;
 using System.Numerics;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Logging;
 
 namespace KStreamSharp.Hosting;
 
@@ -24,6 +25,9 @@ internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, Sn
 
     /// <summary>The StatefulSet of Kubernetes that the instance is a pod of; null for none.</summary>
     public string? StatefulSet { get; init; }
+
+    /// <summary>What is logged, and how.</summary>
+    public LogSettings Log { get; init; } = new();
 
     /// <summary>The names by which the settings were given, by those that the engine has for them.</summary>
     public IReadOnlyDictionary<string, string> Typed { get; init; } = new Dictionary<string, string>();
@@ -49,6 +53,12 @@ internal sealed record ProcessSettings
     public IPEndPoint? Endpoint { get; init; }
 
     public TimeSpan? BrokerWait { get; init; }
+
+    public bool IsEmbedded { get; init; }
+
+    public LogLevel? LogLevel { get; init; }
+
+    public bool LogsJson { get; init; }
 }
 
 /// <summary>
@@ -86,14 +96,21 @@ internal sealed partial class HostSettings
         new("--session-timeout", "SessionTimeout", "TIME", "when the group gives up an instance that it does not hear from (default: 15s; the consumer protocol has its own)", (options, text) => options with { SessionTimeout = Time(text) }),
         new("--stall-timeout", "StallTimeout", "TIME", "how long a step may take before the process gives up (default: 5m)", (options, text) => options with { StallTimeout = Time(text) }),
         new("--cache-bytes", "CacheBytesMax", "BYTES", "live state kept in memory above RocksDB (default: 64 MiB)", (options, text) => options with { CacheBytesMax = Number<long>(text) }),
+        new("--block-cache-bytes", "BlockCacheBytesMax", "BYTES", "RocksDB's block cache, all shards together (default: 64 MiB)", (options, text) => options with { BlockCacheBytesMax = Number<long>(text) }),
+        new("--write-buffer-bytes", "WriteBufferBytesMax", "BYTES", "RocksDB's write buffers, all shards together (default: 64 MiB)", (options, text) => options with { WriteBufferBytesMax = Number<long>(text) }),
+        new("--metrics-by-shard", "MetricsByShard", "BOOL", "whether metrics of steps are told for each shard: true (the default), or false for many shards", (options, text) => options with { MetricsByShard = Bool(text) }),
         new("--snapshots", "Snapshots:Store", "STORE", "where snapshots of the state are kept: a folder that all instances share, or a URI that the host knows (default: none are taken)", (snapshots, text) => snapshots with { Store = text }),
         new("--snapshot-interval", "Snapshots:Interval", "TIME", "how long after its last snapshot a shard that has changed gets the next one (default: 5m)", (snapshots, text) => snapshots with { Interval = Time(text) }),
         new("--snapshot-changelog-bytes", "Snapshots:ChangelogBytesMax", "BYTES", "after how many bytes of changelog it gets the next one, however soon (default: 256 MiB)", (snapshots, text) => snapshots with { ChangelogBytesMax = Number<long>(text) }),
         new("--snapshots-kept", "Snapshots:Kept", "N", "how many snapshots of a shard are kept (default: 3)", (snapshots, text) => snapshots with { Kept = Number<int>(text) }),
         new("--snapshot-end-timeout", "Snapshots:EndTimeout", "TIME", "how long an orderly end may take for the last snapshots; 0s for none (default: 5s)", (snapshots, text) => snapshots with { EndTimeout = Time(text) }),
         new("--snapshot-rate", "Snapshots:BytesPerSecondMax", "BYTES", "how many bytes per second are uploaded at most (default: no limit)", (snapshots, text) => snapshots with { BytesPerSecondMax = Number<long>(text) }),
-        new(HttpName, "Http", "ADDRESS:PORT", "serve health, status and metrics there over HTTP, for example 0.0.0.0:8080 (default: nothing is served)", (process, text) => process with { Endpoint = Endpoint(text) }),
+        new("--snapshots-required", "Snapshots:Required", "BOOL", "whether to end at the start where the store cannot be used: true or false (the default)", (snapshots, text) => snapshots with { Required = Bool(text) }),
+        new(HttpName, "Http", "ADDRESS:PORT", "serve health, status and metrics there over HTTP, for example 127.0.0.1:8080, or *:8080 for every address (default: nothing is served)", (process, text) => process with { Endpoint = Endpoint(text) }),
         new("--broker-wait", nameof(HostOptions.BrokerWait), "TIME", "how long a start waits for Kafka's first answer, up to 1h (default: 20s)", (process, text) => process with { BrokerWait = Wait(text) }),
+        new("--broker", nameof(Broker), "BROKER", "embedded: the one inside the process; a pod of Kubernetes needs it to run without Kafka", (process, text) => process with { IsEmbedded = Embedded(text) }),
+        new("--log-level", "LogLevel", "LEVEL", "what to log to standard error: debug, information, warning (the default) or error", (process, text) => process with { LogLevel = Level(text) }),
+        new("--log-format", "LogFormat", "FORMAT", "how to log: text (the default), or json for one object a line", (process, text) => process with { LogsJson = Json(text) }),
     ];
 
     private const string HttpName = "--http";
@@ -201,9 +218,21 @@ internal sealed partial class HostSettings
             BrokerWait = process.BrokerWait,
             CreateTopics = Flag(section, nameof(HostOptions.CreateTopics)),
             StatefulSet = section[StatefulSetKey] is { Length: > 0 } set ? set : null,
+            Log = LogSettings.Read(configuration, process.LogLevel, process.LogsJson),
             Typed = typed,
         };
         options.Check(stream);
+        if (process.IsEmbedded && needsKafka is not null)
+        {
+            throw new UsageException($"{needsKafka} names Kafka, and {typed[nameof(Broker)]} asks for the embedded broker: give one of them.");
+        }
+
+        if (options is { Kafka: null, StatefulSet: not null } && !process.IsEmbedded && needsKafka is null)
+        {
+            throw new UsageException(
+                $"This is a pod of StatefulSet '{options.StatefulSet}', and no broker is named: it would run on a broker of its own, healthy and without work. Set {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} (in the chart config.Kafka.BootstrapServers), or, for a trial inside the pod, {Section}:Broker=embedded (embedded=true).");
+        }
+
         if (needsStore is not null && snapshots.Store is null)
         {
             throw new UsageException($"{needsStore} is for snapshots, and no store of them is named. Name it by --snapshots STORE, or by {Section}:{SnapshotsSection}:{nameof(SnapshotSettings.Store)} in the configuration.");
@@ -242,10 +271,10 @@ internal sealed partial class HostSettings
         string address = colon < 0 ? "" : text[..colon];
         bool isBare = address.Contains(':', StringComparison.Ordinal) && !(address.StartsWith('[') && address.EndsWith(']'));
         return !isBare
-            && IPAddress.TryParse(address == "localhost" ? "127.0.0.1" : address, out IPAddress? parsed)
+            && IPAddress.TryParse(address switch { "localhost" => "127.0.0.1", "*" => "::", _ => address }, out IPAddress? parsed)
             && ushort.TryParse(text[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out ushort port)
             ? new IPEndPoint(parsed, port)
-            : throw new FormatException("ADDRESS:PORT is needed, for example 127.0.0.1:8080, 0.0.0.0:8080 for every address, or [::1]:8080.");
+            : throw new FormatException("ADDRESS:PORT is needed, for example 127.0.0.1:8080, *:8080 for every address, or [::1]:8080.");
     }
 
     private static KafkaGroupProtocol Protocol(string text) => text switch
@@ -301,6 +330,21 @@ internal sealed partial class HostSettings
             ? time
             : throw new FormatException("a time with a unit is needed, for example 100ms, 2s, 5m.");
     }
+
+    private static bool Bool(string text) => bool.TryParse(text, out bool flag) ? flag : throw new FormatException("true or false is needed.");
+
+    private static bool Embedded(string text) => text == "embedded" ? true : throw new FormatException("it is embedded, or left out; Kafka is named by --kafka HOST:PORT.");
+
+    private static bool Json(string text) => text switch
+    {
+        "text" => false,
+        "json" => true,
+        _ => throw new FormatException("text or json is needed."),
+    };
+
+    private static LogLevel Level(string text) => LogSettings.Levels.TryGetValue(text, out LogLevel level)
+        ? level
+        : throw new FormatException($"{string.Join(", ", LogSettings.Levels.Keys)} is needed.");
 
     private static TimeSpan Wait(string text) => Time(text) is var time && time >= TimeSpan.FromSeconds(1) && time <= TimeSpan.FromHours(1)
         ? time

@@ -10,7 +10,7 @@ public sealed class KStreamHostBuilder
     private readonly Dictionary<string, Func<Uri, ISnapshotStore>> _stores = new(StringComparer.OrdinalIgnoreCase);
 
     internal KStreamHostBuilder(HostLog log) =>
-        Services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace).AddFilter(log.IsEnabled).AddProvider(log));
+        Services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace).AddFilter((category, level) => log.IsEnabled(category, level)).AddProvider(log));
 
     /// <summary>
     /// Services for flow classes. User code runs on several workers at once, so what it captures must be thread-safe. Logging

@@ -6,6 +6,8 @@ internal sealed record SnapshotSettings
     /// <summary>A folder, or a URI of a kind that the host knows; null for no snapshots.</summary>
     public string? Store { get; init; }
 
+    public bool Required { get; init; }
+
     public TimeSpan? Interval { get; init; }
 
     public long? ChangelogBytesMax { get; init; }
@@ -26,7 +28,7 @@ internal sealed record SnapshotSettings
             return null;
         }
 
-        SnapshotOptions options = new() { Store = OpenStore(Store, stores), BytesPerSecondMax = BytesPerSecondMax };
+        SnapshotOptions options = new() { Store = OpenStore(Store, stores), BytesPerSecondMax = BytesPerSecondMax, Required = Required };
         return options with
         {
             Interval = Interval ?? options.Interval,

@@ -34,7 +34,15 @@ internal sealed class StatusServer : IAsyncDisposable
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            kestrel.Listen(endpoint);
+            if (endpoint.Address.Equals(IPAddress.IPv6Any))
+            {
+                // Also where the machine has IPv4 alone.
+                kestrel.ListenAnyIP(endpoint.Port);
+            }
+            else
+            {
+                kestrel.Listen(endpoint);
+            }
         });
 
         // Signals are the runner's: what is served goes on until the instance has ended.

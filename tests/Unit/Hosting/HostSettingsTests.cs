@@ -73,6 +73,7 @@ public class HostSettingsTests
     [Theory]
     [InlineData("127.0.0.1:8080", "127.0.0.1:8080")]
     [InlineData("0.0.0.0:0", "0.0.0.0:0")]
+    [InlineData("*:8081", "[::]:8081")]
     [InlineData("localhost:80", "127.0.0.1:80")]
     [InlineData("[::1]:8080", "[::1]:8080")]
     public void AnAddressToServeAtHasAPort(string text, string endpoint) => Assert.Equal(endpoint, ReadAll(["--http", text]).Http?.ToString());
@@ -89,6 +90,18 @@ public class HostSettingsTests
     {
         UsageException error = Assert.Throws<UsageException>(() => ReadAll(["--http", text]));
         Assert.StartsWith($"--http '{text}': ADDRESS:PORT is needed", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void APodDoesNotRunOnABrokerOfItsOwnUnlessItIsSaid()
+    {
+        UsageException error = Assert.Throws<UsageException>(() => ReadAll([], ("Kubernetes:StatefulSet", "counts")));
+
+        Assert.Contains("pod of StatefulSet 'counts'", error.Message, StringComparison.Ordinal);
+        Assert.Contains("KStreamSharp:Kafka:BootstrapServers", error.Message, StringComparison.Ordinal);
+        Assert.Null(ReadAll([], ("Kubernetes:StatefulSet", "counts"), ("Broker", "embedded")).Kafka);
+        Assert.NotNull(ReadAll([], ("Kubernetes:StatefulSet", "counts"), ("Kafka:BootstrapServers", "k:9092")).Kafka);
+        Assert.Contains("give one of them", Assert.Throws<UsageException>(() => ReadAll(["--broker", "embedded", "--kafka", "k:9092"])).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -231,7 +244,7 @@ public class HostSettingsTests
     [Theory]
     [InlineData("flights", "flights")]
     [InlineData("", null)]
-    public void TheStatefulSetComesFromTheConfiguration(string text, string? name) => Assert.Equal(name, ReadAll([], ("Kubernetes:StatefulSet", text)).StatefulSet);
+    public void TheStatefulSetComesFromTheConfiguration(string text, string? name) => Assert.Equal(name, ReadAll([], ("Kubernetes:StatefulSet", text), ("Broker", "embedded")).StatefulSet);
 
     [Fact]
     public void AnUnknownNameUnderKubernetesIsRefused()

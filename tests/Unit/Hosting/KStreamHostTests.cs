@@ -22,7 +22,7 @@ public sealed class KStreamHostTests : IDisposable
     [InlineData("walk", "There is no command 'walk'. There are: run FLOW, describe FLOW, state list FLOW [STEP], state get FLOW STEP KEY, snapshots list FLOW, snapshots verify FLOW [SNAPSHOT], snapshots take FLOW, snapshots delete FLOW [SNAPSHOT], reset FLOW, produce TOPIC [KEY] VALUE, tail TOPIC, health; flows: words, other. See --help.")]
     [InlineData("run words more", "run words takes options only; 'more' is none.")]
     [InlineData("run words --report xml", "--report 'xml': json is needed.")]
-    [InlineData("run words --log-level loud", "--log-level 'loud': debug or information or warning or error is needed.")]
+    [InlineData("run words --log-level loud", "--log-level 'loud': debug, information, warning, error is needed.")]
     [InlineData("describe words --format png", "--format 'png': text or json or mermaid is needed.")]
     [InlineData("run words --workers none", "--workers 'none': a whole number is needed.")]
     public async Task AMistakeIsToldInOneLineWithWhatThereIs(string line, string message)
