@@ -16,7 +16,8 @@ Option<bool> untilEnd = new("--until-end");
 Option<bool> leaves = new("--leaves") { Description = "gives up the membership when stopped" };
 Option<string?> killAt = new("--kill-at") { Description = "STEP:N: SIGKILL when a step is reached for the Nth time" };
 Option<string?> pauseAt = new("--pause-at") { Description = "STEP:N: SIGSTOP when a step is reached for the Nth time" };
-RootCommand root = new() { kafka, app, input, output, folder, instance, protocol, untilEnd, leaves, killAt, pauseAt };
+Option<string[]> set = new("--set") { Description = "NAME=VALUE: a setting of the Kafka client" };
+RootCommand root = new() { set, kafka, app, input, output, folder, instance, protocol, untilEnd, leaves, killAt, pauseAt };
 root.SetAction(async parsed =>
 {
     Failpoint? failpoint = parsed.GetValue(killAt) is { } kill ? Failpoint.Parse(kill, Signals.Kill)
@@ -25,7 +26,7 @@ root.SetAction(async parsed =>
     flow.Input("in", Topic.Keyed(parsed.GetValue(input)!, Serde.Bytes, Serde.Bytes))
         .StatefulMap("count", (ref long? count, byte[] _) => count = (count ?? 0) + 1)
         .Output("out", Topic.Keyed(parsed.GetValue(output)!, Serde.Bytes, Serde.For<long?>()));
-    using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = parsed.GetValue(kafka)!, GroupProtocol = parsed.GetValue(protocol) });
+    using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = parsed.GetValue(kafka)!, GroupProtocol = parsed.GetValue(protocol), Settings = (parsed.GetValue(set) ?? []).Select(pair => pair.Split('=', 2)).ToDictionary(pair => pair[0], pair => pair[1]) });
     using StreamEngine engine = new(flow, broker, new StreamOptions
     {
         AppId = parsed.GetValue(app),

@@ -14,9 +14,9 @@ public sealed class CountTopics : IDisposable
     private readonly Dictionary<string, List<long>> _counts = [];
     private int _next;
 
-    public CountTopics(string address, int partitions)
+    public CountTopics(string address, int partitions, IReadOnlyDictionary<string, string>? settings = null)
     {
-        _broker = new KafkaBroker(new KafkaOptions { BootstrapServers = address });
+        _broker = new KafkaBroker(new KafkaOptions { BootstrapServers = address, Settings = settings ?? new Dictionary<string, string>() });
         Partitions = partitions;
         _broker.CreateTopic(new TopicSpec(Input, partitions, TopicCleanup.Keep));
         _broker.CreateTopic(new TopicSpec(Output, partitions, TopicCleanup.Keep));

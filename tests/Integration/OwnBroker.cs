@@ -44,7 +44,14 @@ internal sealed class OwnBroker : IAsyncDisposable
     public string Address { get; }
 
     /// <summary>Starts the container.</summary>
-    public static async Task<OwnBroker> Start(string listenerSecurity, params (string Name, string Value)[] settings)
+    public static Task<OwnBroker> Start(string listenerSecurity, params (string Name, string Value)[] settings) => Start(listenerSecurity, toldPort: null, [], settings);
+
+    /// <summary>Starts the container.</summary>
+    /// <param name="listenerSecurity">The protocol of the clients' listener.</param>
+    /// <param name="toldPort">The port that clients are told, of whatever stands before the broker; null for its own.</param>
+    /// <param name="files">Files that are put into the container.</param>
+    /// <param name="settings">Settings of the broker, as the image takes them.</param>
+    public static async Task<OwnBroker> Start(string listenerSecurity, int? toldPort, (string Path, byte[] Content)[] files, params (string Name, string Value)[] settings)
     {
         int port = FreePort();
         ContainerBuilder builder = new ContainerBuilder("apache/kafka:4.3.1")
@@ -57,7 +64,7 @@ internal sealed class OwnBroker : IAsyncDisposable
             .WithEnvironment("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093")
             .WithEnvironment("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
             .WithEnvironment("KAFKA_LISTENERS", $"CLIENTS://0.0.0.0:{port},BROKER://localhost:9092,CONTROLLER://localhost:9093")
-            .WithEnvironment("KAFKA_ADVERTISED_LISTENERS", $"CLIENTS://127.0.0.1:{port},BROKER://localhost:9092")
+            .WithEnvironment("KAFKA_ADVERTISED_LISTENERS", $"CLIENTS://127.0.0.1:{toldPort ?? port},BROKER://localhost:9092")
             .WithEnvironment("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", $"CLIENTS:{listenerSecurity},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT")
             .WithEnvironment("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER")
             .WithEnvironment("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1")
@@ -71,6 +78,7 @@ internal sealed class OwnBroker : IAsyncDisposable
             .WithEnvironment("KAFKA_LOG_RETENTION_MS", "-1")
             .WithEnvironment("KAFKA_BROKER_SESSION_TIMEOUT_MS", "1000")
             .WithEnvironment("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "200");
+        builder = files.Aggregate(builder, (with, file) => with.WithResourceMapping(file.Content, file.Path));
         IContainer container = settings.Aggregate(builder, (with, setting) => with.WithEnvironment(setting.Name, setting.Value)).Build();
         await container.StartAsync(TestContext.Current.CancellationToken);
         return new OwnBroker(container, $"127.0.0.1:{port}");
