@@ -104,7 +104,7 @@ public sealed class HostProcessTests : IDisposable
     {
         SkipOnWindows();
         using HostProcess host = HostProcess.Start(
-            _folder.Path, "run flights --speed 500", ("KStreamSharp__InstanceId", "laptop"), ("KStreamSharp__Kubernetes__StatefulSet", "flights"));
+            _folder.Path, "run flights --speed 500", ("KStreamSharp__InstanceId", "laptop"), ("KStreamSharp__Kubernetes__StatefulSet", "flights"), ("KStreamSharp__Broker", "embedded"));
         await host.LineAsync(" UTC ");
         Assert.Equal("", host.Errors);
         host.Terminate();
@@ -201,6 +201,48 @@ public sealed class HostProcessTests : IDisposable
         Assert.Equal((int)ExitCode.Broker, await host.ExitAsync());
         Assert.StartsWith("No broker answers at 127.0.0.1:1 within", host.Errors.TrimEnd().Split('\n')[^1], StringComparison.Ordinal);
         Assert.InRange(host.Errors.Split('\n').Length, 1, 20);
+    }
+
+    /// <summary>As EKS gives a role to a pod: the keys are asked for at the token service, by the token in a file.</summary>
+    [Fact]
+    public async Task AWebIdentityIsTakenToTheTokenServiceForTheKeysOfS3()
+    {
+        using HttpListener tokens = new();
+        using TcpListener any = new(IPAddress.Loopback, 0);
+        any.Start();
+        int port = ((IPEndPoint)any.LocalEndpoint).Port;
+        any.Stop();
+        tokens.Prefixes.Add($"http://127.0.0.1:{port}/");
+        tokens.Start();
+        Task<string> asked = AskedAsync(tokens);
+        string token = Path.Combine(_folder.Path, "token");
+        await File.WriteAllTextAsync(token, "the-token-of-the-pod", TestContext.Current.CancellationToken);
+
+        using HostProcess host = HostProcess.Start(
+            _folder.Path,
+            $"run copy --generate 10 --until-end --snapshots s3://bucket/prefix?endpoint=http://127.0.0.1:{port}&region=us-east-1 --snapshots-required true",
+            ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/snapshots"),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", token),
+            ("AWS_ENDPOINT_URL_STS", $"http://127.0.0.1:{port}"),
+            ("AWS_REGION", "us-east-1"));
+        string form = await asked.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+        Assert.Contains("AssumeRoleWithWebIdentity", form, StringComparison.Ordinal);
+        Assert.Contains("the-token-of-the-pod", form, StringComparison.Ordinal);
+        tokens.Stop();
+
+        Assert.Equal((int)ExitCode.Broker, await host.ExitAsync());
+        Assert.Contains("The snapshot store cannot be used, and snapshots are required: ", host.Errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("AWSSDK", host.Errors, StringComparison.Ordinal);
+    }
+
+    private static async Task<string> AskedAsync(HttpListener tokens)
+    {
+        HttpListenerContext context = await tokens.GetContextAsync();
+        using StreamReader reader = new(context.Request.InputStream);
+        string form = await reader.ReadToEndAsync();
+        context.Response.StatusCode = 403;
+        context.Response.Close();
+        return form;
     }
 
     private static void SkipOnWindows() => Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no SIGTERM.");
