@@ -10,8 +10,12 @@ internal static class BrokerCalls
 
     /// <summary>The Kafka of the settings, else a broker embedded in the folder <c>broker</c> of the state folder.</summary>
     /// <exception cref="StreamException">A client setting or the folder cannot be used.</exception>
+    /// <exception cref="UsageException">A pod names no broker, and does not ask for one of its own.</exception>
     public static Broker Open(HostOptions options, ILoggerFactory logging) =>
-        options.Kafka is not { } kafka ? EmbeddedBroker.Open(EmbeddedFolder(options))
+        options is { Kafka: null, StatefulSet: { } set, IsEmbedded: false }
+            ? throw new UsageException(
+                $"This is a pod of StatefulSet '{set}', and no broker is named: it would run on a broker of its own, healthy and without work. Set KStreamSharp:Kafka:BootstrapServers (in the chart config.Kafka.BootstrapServers), or, for a trial inside the pod, KStreamSharp:Broker=embedded (embedded=true).")
+        : options.Kafka is not { } kafka ? EmbeddedBroker.Open(EmbeddedFolder(options))
         : options.BrokerWait is { } wait ? new KafkaBroker(kafka, logging) { Patience = wait }
         : new KafkaBroker(kafka, logging);
 

@@ -26,6 +26,9 @@ internal sealed record HostOptions(StreamOptions Stream, KafkaOptions? Kafka, Sn
     /// <summary>The StatefulSet of Kubernetes that the instance is a pod of; null for none.</summary>
     public string? StatefulSet { get; init; }
 
+    /// <summary>The broker inside the process is asked for by name.</summary>
+    public bool IsEmbedded { get; init; }
+
     /// <summary>What is logged, and how.</summary>
     public LogSettings Log { get; init; } = new();
 
@@ -218,6 +221,7 @@ internal sealed partial class HostSettings
             BrokerWait = process.BrokerWait,
             CreateTopics = Flag(section, nameof(HostOptions.CreateTopics)),
             StatefulSet = section[StatefulSetKey] is { Length: > 0 } set ? set : null,
+            IsEmbedded = process.IsEmbedded,
             Log = LogSettings.Read(configuration, process.LogLevel, process.LogsJson),
             Typed = typed,
         };
@@ -225,12 +229,6 @@ internal sealed partial class HostSettings
         if (process.IsEmbedded && needsKafka is not null)
         {
             throw new UsageException($"{needsKafka} names Kafka, and {typed[nameof(Broker)]} asks for the embedded broker: give one of them.");
-        }
-
-        if (options is { Kafka: null, StatefulSet: not null } && !process.IsEmbedded && needsKafka is null)
-        {
-            throw new UsageException(
-                $"This is a pod of StatefulSet '{options.StatefulSet}', and no broker is named: it would run on a broker of its own, healthy and without work. Set {Section}:{KafkaSection}:{nameof(KafkaOptions.BootstrapServers)} (in the chart config.Kafka.BootstrapServers), or, for a trial inside the pod, {Section}:Broker=embedded (embedded=true).");
         }
 
         if (needsStore is not null && snapshots.Store is null)

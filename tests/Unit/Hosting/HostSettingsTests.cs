@@ -1,6 +1,7 @@
 using System.CommandLine;
 using KStreamSharp.Hosting;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
 namespace KStreamSharp.Tests.Hosting;
@@ -95,12 +96,12 @@ public class HostSettingsTests
     [Fact]
     public void APodDoesNotRunOnABrokerOfItsOwnUnlessItIsSaid()
     {
-        UsageException error = Assert.Throws<UsageException>(() => ReadAll([], ("Kubernetes:StatefulSet", "counts")));
+        UsageException error = Assert.Throws<UsageException>(() => BrokerCalls.Open(ReadAll([], ("Kubernetes:StatefulSet", "counts")), NullLoggerFactory.Instance));
 
         Assert.Contains("pod of StatefulSet 'counts'", error.Message, StringComparison.Ordinal);
         Assert.Contains("KStreamSharp:Kafka:BootstrapServers", error.Message, StringComparison.Ordinal);
-        Assert.Null(ReadAll([], ("Kubernetes:StatefulSet", "counts"), ("Broker", "embedded")).Kafka);
-        Assert.NotNull(ReadAll([], ("Kubernetes:StatefulSet", "counts"), ("Kafka:BootstrapServers", "k:9092")).Kafka);
+        Assert.True(ReadAll([], ("Kubernetes:StatefulSet", "counts"), ("Broker", "embedded")).IsEmbedded);
+        using KafkaBroker kafka = Assert.IsType<KafkaBroker>(BrokerCalls.Open(ReadAll([], ("Kubernetes:StatefulSet", "counts"), ("Kafka:BootstrapServers", "k:9092")), NullLoggerFactory.Instance));
         Assert.Contains("give one of them", Assert.Throws<UsageException>(() => ReadAll(["--broker", "embedded", "--kafka", "k:9092"])).Message, StringComparison.Ordinal);
     }
 
@@ -244,7 +245,7 @@ public class HostSettingsTests
     [Theory]
     [InlineData("flights", "flights")]
     [InlineData("", null)]
-    public void TheStatefulSetComesFromTheConfiguration(string text, string? name) => Assert.Equal(name, ReadAll([], ("Kubernetes:StatefulSet", text), ("Broker", "embedded")).StatefulSet);
+    public void TheStatefulSetComesFromTheConfiguration(string text, string? name) => Assert.Equal(name, ReadAll([], ("Kubernetes:StatefulSet", text)).StatefulSet);
 
     [Fact]
     public void AnUnknownNameUnderKubernetesIsRefused()
