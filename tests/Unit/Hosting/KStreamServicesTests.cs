@@ -80,7 +80,8 @@ public sealed class KStreamServicesTests : IDisposable
             },
             ("StateDir", _folder),
             ("InstanceId", "laptop"),
-            ("Kubernetes:StatefulSet", "flights"));
+            ("Kubernetes:StatefulSet", "flights"),
+            ("Broker", "embedded"));
         await app.StartAsync(TestContext.Current.CancellationToken);
         await seen.Task.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
         Assert.DoesNotContain(_log.All, line => line.StartsWith("Warning", StringComparison.Ordinal));
