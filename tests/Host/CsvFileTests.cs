@@ -1,4 +1,5 @@
 using System.IO.Compression;
+using System.IO.Pipes;
 using System.Security.Cryptography;
 using System.Text;
 using KStreamSharp.Flows;
@@ -103,7 +104,94 @@ public sealed class CsvFileTests : IDisposable
                 _ = file.Int(1);
             }
         });
-        Assert.StartsWith("data.csv.gz line ", error.Message, StringComparison.Ordinal);
+        Assert.Matches($"^data.csv.gz line [0-9]+: the gzip file ends too early, at byte {whole.Length / 2}: it is cut off.$", error.Message);
+    }
+
+    /// <summary>A writer that flushes, or a download that broke off: what is there can be unpacked without a fault.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(7)]
+    public void AZippedFileThatEndsBetweenTwoBlocksIsCutOff(int trailer)
+    {
+        using MemoryStream packed = new();
+        using (GZipStream zip = new(packed, CompressionLevel.Optimal, leaveOpen: true))
+        {
+            zip.Write("name,number\nAnn,1\n"u8);
+            zip.Flush();
+            if (trailer == 0)
+            {
+                File.WriteAllBytes(_folder.File("data.csv.gz"), packed.ToArray());
+            }
+        }
+
+        if (trailer > 0)
+        {
+            File.WriteAllBytes(_folder.File("data.csv.gz"), packed.ToArray()[..^trailer]);
+        }
+
+        UsageException error = Assert.Throws<UsageException>(() => Rows(_folder.File("data.csv.gz")));
+        long length = new FileInfo(_folder.File("data.csv.gz")).Length;
+        Assert.Equal(
+            trailer == 0
+                ? $"data.csv.gz line 3: the gzip file ends too early, at byte {length}: it is cut off."
+                : $"data.csv.gz line 3: the gzip file is cut off or damaged near byte {length}: the checksum of what begins at byte 0 is missing or wrong.",
+            error.Message);
+    }
+
+    [Fact]
+    public void AZippedFileWhoseChecksumIsWrongIsDamaged()
+    {
+        string path = Zip("data.csv.gz", "name,number\nAnn,1\n");
+        byte[] bytes = File.ReadAllBytes(path);
+        bytes[^8] ^= 1;
+        File.WriteAllBytes(path, [.. bytes, .. new byte[20]]);
+        Assert.Contains("damaged near byte ", Assert.Throws<UsageException>(() => Rows(path)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3_000)]
+    public void MembersOfAZippedFileFollowEachOtherAndZerosBehindThemAreNothing(int rows)
+    {
+        string text = string.Concat(Enumerable.Range(0, rows).Select(i => $"n{i * 7919},{i}\n"));
+        byte[] first = File.ReadAllBytes(Zip("first.gz", "name,number\n" + text));
+        byte[] second = File.ReadAllBytes(Zip("second.gz", text));
+        File.WriteAllBytes(_folder.File("data.csv.gz"), [.. first, .. second, .. new byte[600]]);
+        Assert.Equal(2 * rows, Rows(_folder.File("data.csv.gz")));
+        File.WriteAllBytes(_folder.File("data.csv.gz"), [.. first, .. second[..^3]]);
+        Assert.Contains("is cut off or damaged", Assert.Throws<UsageException>(() => Rows(_folder.File("data.csv.gz"))).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task APipeReadsAsAFile(bool zipped)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no pipe that is a file.");
+        string text = "name,number\n" + string.Concat(Enumerable.Range(0, 20_000).Select(i => $"n{i * 7919},{i}\n"));
+        byte[] content = zipped ? File.ReadAllBytes(Zip("data.csv.gz", text)) : Encoding.UTF8.GetBytes(text);
+        using AnonymousPipeServerStream pipe = new(PipeDirection.Out);
+        Task writing = Task.Run(() =>
+        {
+            pipe.Write(content);
+            pipe.Dispose();
+        });
+        Assert.Equal(20_000, Rows($"/dev/fd/{pipe.GetClientHandleAsString()}", () => pipe.DisposeLocalCopyOfClientHandle()));
+        await writing;
+    }
+
+    private static int Rows(string path, Action? opened = null)
+    {
+        using CsvFile file = new(path, "name", "number");
+        opened?.Invoke();
+        int rows = 0;
+        for (; file.Read(); rows++)
+        {
+            _ = file.Int(1);
+        }
+
+        return rows;
     }
 
     private CsvFile Open(string text) => new(_folder.Write("data.csv", text), "name", "number");

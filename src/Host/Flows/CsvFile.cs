@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.IO.Compression;
 using System.Security.Cryptography;
 using System.Text;
 using KStreamSharp.Hosting;
@@ -104,10 +103,8 @@ internal sealed class CsvFile : IDisposable
 
         try
         {
-            FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
-            bool zipped = file.ReadByte() == 0x1f && file.ReadByte() == 0x8b;
-            file.Position = 0;
-            return zipped ? new GZipStream(file, CompressionMode.Decompress) : file;
+            InputBytes file = new(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0));
+            return file.IsNext([0x1f, 0x8b]) ? new GzipMembers(file) : file;
         }
         catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -208,7 +205,7 @@ internal sealed class CsvFile : IDisposable
         catch (Exception error) when (error is IOException or InvalidDataException)
         {
             _rowLine = _line + 1;
-            throw Wrong($"the file cannot be read on: {error.Message}", error);
+            throw Wrong(error is InvalidDataException ? error.Message : $"the file cannot be read on: {error.Message.TrimEnd('.')}", error);
         }
     }
 }
