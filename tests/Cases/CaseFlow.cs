@@ -51,7 +51,7 @@ internal sealed class CaseFlow
 
     public List<(string Step, JsonNode? Item)> Inspected { get; } = [];
 
-    public static ValueTopic<JsonNode?> Values(string name) => Topic.Values(name, Serde.Json<JsonNode?>());
+    public static ValueTopic<JsonNode?> Values(string name) => Topic.ValuesOrNull(name, Serde.Json<JsonNode>());
 
     public static KeyedTopic<string, JsonNode?> Pairs(string name) => Topic.Keyed(name, Serde.Utf8, Serde.Json<JsonNode?>());
 

@@ -66,6 +66,29 @@ public sealed class Inference : IDisposable
     }
 
     [Fact]
+    public void StatefulFlatMapWithAnEmitter()
+    {
+        Check(_numbers.StatefulFlatMap("emit", (ref int? best, int number, Action<string> emit) =>
+        {
+            best = Math.Max(best ?? 0, number);
+            emit($"best {best}");
+            if (number == 2)
+            {
+                emit("two");
+                best = null;
+            }
+        }), "best 1", "best 2", "two");
+        Check(_numbers.StatefulFlatMap("emit-list", (ref List<int>? all, int number, Action<List<int>> emit) =>
+        {
+            all ??= [];
+            all.Add(number);
+            emit(all);
+            all.Add(0);
+            emit(all);
+        }).MapValue("show-list", list => string.Join("+", list)), "1", "1+0", "1+0+2", "1+0+2+0");
+    }
+
+    [Fact]
     public void StatefulMapTakesValuesReferencesTuplesAndRecords()
     {
         Check(_numbers.StatefulMap("int", (ref int? total, int number) => total = (total ?? 0) + number), "1", "3");

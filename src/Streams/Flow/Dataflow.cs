@@ -9,6 +9,7 @@ public sealed class Dataflow
 {
     private readonly List<Step> _steps = [];
     private readonly HashSet<string> _ids = [];
+    private readonly HashSet<string> _made = [];
     private bool _sealed;
 
     /// <summary>An empty flow.</summary>
@@ -57,7 +58,7 @@ public sealed class Dataflow
     public Stream<T> Input<T>(string id, ValueTopic<T> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value)));
+        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value, topic.TakesNull)));
     }
 
     /// <summary>Reads whole records of a topic.</summary>
@@ -152,6 +153,14 @@ public sealed class Dataflow
             Build = (instance, step) => instance.Connect(upstream, port(instance, step)),
         });
 
+    /// <summary>An id for a step that was given none, which names nothing that is stored: the operator and the step's place, with a dot, so nobody's else.</summary>
+    internal string IdFor(string name)
+    {
+        string id = $"{name}.{_steps.Count + 1}";
+        _made.Add(id);
+        return id;
+    }
+
     internal void AddStep(Step step, params ReadOnlySpan<Outlet> outlets)
     {
         if (_sealed)
@@ -159,7 +168,7 @@ public sealed class Dataflow
             throw new FlowException($"Step '{step.Id}' comes too late: flow '{Id}' has been started. Build the whole flow first.");
         }
 
-        if (!step.IsRepartition && !step.IsPart)
+        if (step.State is not null || (!step.IsRepartition && !step.IsPart && !_made.Contains(step.Id)))
         {
             CheckId(step.Id, "step");
         }

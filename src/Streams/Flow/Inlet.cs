@@ -52,7 +52,7 @@ internal abstract class Decoder<T>
 
         return default(TPart) is null
             ? default!
-            : throw new BadRecordException($"the {context.Part.ToString().ToLowerInvariant()} is absent, and {typeof(TPart).Name} has no null (declare it as {typeof(TPart).Name}? to take it)");
+            : throw new BadRecordException($"the {context.Part.ToString().ToLowerInvariant()} is absent, and {TypeName.Of(typeof(TPart))} has no null (declare it as {TypeName.Of(typeof(TPart))}? to take it)");
     }
 }
 
@@ -75,11 +75,13 @@ internal sealed class KeyedDecoder<TKey, TValue>(string topic, Serde<TKey> key, 
     }
 }
 
-internal sealed class ValueDecoder<T>(string topic, Serde<T> value) : Decoder<T>
+internal sealed class ValueDecoder<T>(string topic, Serde<T> value, bool takesNull) : Decoder<T>
 {
     private readonly SerdeContext _value = new(topic, RecordPart.Value);
 
-    public override T Decode(in RecordView record) => Part(value, record.Value, record.HasValue, _value);
+    public override T Decode(in RecordView record) => record.HasValue || takesNull || default(T) is not null
+        ? Part(value, record.Value, record.HasValue, _value)
+        : throw new BadRecordException($"the value is absent, and the topic is declared by Topic.Values<{TypeName.Of(typeof(T))}> (declare it by Topic.ValuesOrNull to take nulls)");
 }
 
 internal sealed class RecordDecoder<TKey, TValue>(string topic, Serde<TKey> key, Serde<TValue> value) : Decoder<Record<TKey, TValue>>

@@ -1,6 +1,6 @@
 namespace KStreamSharp;
 
-/// <summary>A stream of items without keys. Its operators are the methods; each takes a step id first.</summary>
+/// <summary>A stream of items without keys. Its operators are the methods; each takes a step id first, which those that keep nothing may go without.</summary>
 /// <typeparam name="T">The type of the items.</typeparam>
 public sealed partial class Stream<T>
 {

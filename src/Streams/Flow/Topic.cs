@@ -13,12 +13,23 @@ public static class Topic
     public static KeyedTopic<TKey, TValue> Keyed<TKey, TValue>(string name, Serde<TKey>? key = null, Serde<TValue>? value = null) =>
         new(name, key ?? Serde.For<TKey>(), value ?? Serde.For<TValue>());
 
-    /// <summary>A topic of which only the values count: keys are ignored when read and absent when written.</summary>
-    /// <typeparam name="T">The type of the values.</typeparam>
+    /// <summary>
+    /// A topic of which only the values count: keys are ignored when read and absent when written. A record without a value is a
+    /// bad record, unless the type is a nullable value type; <see cref="ValuesOrNull{T}"/> is for the others.
+    /// </summary>
+    /// <typeparam name="T">The type of the values. A nullable reference type does not count here: at run time it is the type itself.</typeparam>
     /// <param name="name">The topic's name.</param>
     /// <param name="value">The serde of the values; null for <see cref="Serde.For{T}"/>.</param>
     /// <exception cref="ArgumentException">The name is empty or not one that Kafka takes.</exception>
-    public static ValueTopic<T> Values<T>(string name, Serde<T>? value = null) => new(name, value ?? Serde.For<T>());
+    public static ValueTopic<T> Values<T>(string name, Serde<T>? value = null) => new(name, value ?? Serde.For<T>(), default(T) is null && typeof(T).IsValueType);
+
+    /// <summary>As <see cref="Values{T}"/>, where a record may have no value (a tombstone): that is a null item.</summary>
+    /// <typeparam name="T">The type of the values that are there; for value types take <c>Values&lt;T?&gt;</c>.</typeparam>
+    /// <param name="name">The topic's name.</param>
+    /// <param name="value">The serde of the values; null for <see cref="Serde.For{T}"/>.</param>
+    /// <exception cref="ArgumentException">The name is empty or not one that Kafka takes.</exception>
+    public static ValueTopic<T?> ValuesOrNull<T>(string name, Serde<T>? value = null)
+        where T : class => new(name, (value ?? Serde.For<T>())!, takesNull: true);
 
     /// <summary>A topic whose records are the items, with key, value, timestamp and headers; keys may be absent.</summary>
     /// <typeparam name="TKey">The type of the keys.</typeparam>
@@ -64,14 +75,15 @@ public sealed class KeyedTopic<TKey, TValue>
     public Serde<TValue> Value { get; }
 }
 
-/// <summary>A topic of values; made by <see cref="Topic.Values{T}"/>.</summary>
+/// <summary>A topic of values; made by <see cref="Topic.Values{T}"/> or <see cref="Topic.ValuesOrNull{T}"/>.</summary>
 /// <typeparam name="T">The type of the values.</typeparam>
 public sealed class ValueTopic<T>
 {
-    internal ValueTopic(string name, Serde<T> value)
+    internal ValueTopic(string name, Serde<T> value, bool takesNull)
     {
         Name = Topic.Checked(name);
         Value = value;
+        TakesNull = takesNull;
     }
 
     /// <summary>The topic's name.</summary>
@@ -79,6 +91,9 @@ public sealed class ValueTopic<T>
 
     /// <summary>The serde of the values.</summary>
     public Serde<T> Value { get; }
+
+    /// <summary>Whether a record without a value is an item.</summary>
+    internal bool TakesNull { get; }
 }
 
 /// <summary>A topic of whole records; made by <see cref="Topic.Records{TKey, TValue}"/>.</summary>

@@ -37,7 +37,7 @@ public sealed partial class Stream<T>
     }
 }
 
-/// <summary>The cache of an <see cref="Stream{T}.EnrichCached"/> step; not shared between shards.</summary>
+/// <summary>The cache of an <c>EnrichCached</c> step; not shared between shards.</summary>
 /// <typeparam name="TKey">The type of the keys.</typeparam>
 /// <typeparam name="TValue">The type of the looked-up values.</typeparam>
 public sealed class LookupCache<TKey, TValue>

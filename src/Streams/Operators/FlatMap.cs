@@ -21,7 +21,7 @@ public sealed partial class Stream<T>
 
 public sealed partial class KeyedStream<TKey, TValue>
 {
-    /// <summary>Each element of the sequence made of key and value out on its own, without a key (see <see cref="FlatMapValue"/>).</summary>
+    /// <summary>Each element of the sequence made of key and value out on its own, without a key (see <see cref="FlatMapValue{TOut}(string, Func{TValue, IEnumerable{TOut}})"/>).</summary>
     /// <typeparam name="TOut">The type of the items out.</typeparam>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the sequence of key and value.</param>

@@ -25,6 +25,24 @@ public static class Flattening
     /// <inheritdoc cref="Flatten{TItem}(Stream{List{TItem}}, string)"/>
     public static Stream<TItem> Flatten<TItem>(this Stream<IEnumerable<TItem>> stream, string id) => Add<IEnumerable<TItem>, TItem>(stream, id);
 
+    /// <inheritdoc cref="Flatten{TItem}(Stream{List{TItem}}, string)"/>
+    public static Stream<TItem> Flatten<TItem>(this Stream<List<TItem>> stream) => Flatten(stream, IdFor(stream));
+
+    /// <inheritdoc cref="Flatten{TItem}(Stream{List{TItem}}, string)"/>
+    public static Stream<TItem> Flatten<TItem>(this Stream<TItem[]> stream) => Flatten(stream, IdFor(stream));
+
+    /// <inheritdoc cref="Flatten{TItem}(Stream{List{TItem}}, string)"/>
+    public static Stream<TItem> Flatten<TItem>(this Stream<IReadOnlyList<TItem>> stream) => Flatten(stream, IdFor(stream));
+
+    /// <inheritdoc cref="Flatten{TItem}(Stream{List{TItem}}, string)"/>
+    public static Stream<TItem> Flatten<TItem>(this Stream<IEnumerable<TItem>> stream) => Flatten(stream, IdFor(stream));
+
+    private static string IdFor<TSequence>(Stream<TSequence> stream)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        return stream.Outlet.Flow.IdFor("flatten");
+    }
+
     private static Stream<TItem> Add<TSequence, TItem>(Stream<TSequence> stream, string id)
         where TSequence : IEnumerable<TItem>
     {

@@ -21,7 +21,7 @@ public sealed partial class Stream<T>
 
 public sealed partial class KeyedStream<TKey, TValue>
 {
-    /// <summary>One item out for each key and value in; the stream has no key afterwards (see <see cref="MapValue"/>).</summary>
+    /// <summary>One item out for each key and value in; the stream has no key afterwards (see <see cref="MapValue{TOut}(string, Func{TValue, TOut})"/>).</summary>
     /// <typeparam name="TOut">The type of the items out.</typeparam>
     /// <param name="id">The step's id, unique in the flow.</param>
     /// <param name="mapper">Makes the item of key and value.</param>

@@ -23,7 +23,7 @@ public sealed partial class Stream<T>
             $"{id}.repartition",
             $"step '{id}' spreads the items over all shards",
             topic => new SpreadingEncoder<T>(topic, serde),
-            topic => new ValueDecoder<T>(topic, serde)));
+            topic => new ValueDecoder<T>(topic, serde, takesNull: true)));
     }
 }
 

@@ -1,5 +1,14 @@
 namespace KStreamSharp;
 
+/// <summary>Puts out values with the help of the key's state, which it may change.</summary>
+/// <typeparam name="TState">The type of the state, null included.</typeparam>
+/// <typeparam name="TValue">The type of the value in.</typeparam>
+/// <typeparam name="TOut">The type of the values out.</typeparam>
+/// <param name="state">The state: null for a new key; set it to null to forget the key.</param>
+/// <param name="value">The value.</param>
+/// <param name="emit">Puts out a value; only to be called before the mapper returns.</param>
+public delegate void StateEmitter<TState, in TValue, out TOut>(ref TState state, TValue value, Action<TOut> emit);
+
 public sealed partial class KeyedStream<TKey, TValue>
 {
     /// <summary>
@@ -37,6 +46,31 @@ public sealed partial class KeyedStream<TKey, TValue>
         return StatefulFlatMap(id, mapper, typeof(TState), new NullableSerde<TState>(Dataflow.CheckedState(id, state)));
     }
 
+    /// <summary>As the other form, for a mapper that puts out its values one by one: the type of the emitter is that of the values.</summary>
+    /// <typeparam name="TState">The type of the state.</typeparam>
+    /// <typeparam name="TOut">The type of the values out.</typeparam>
+    /// <param name="id">The step's id, unique in the flow; it names the state.</param>
+    /// <param name="mapper">Changes the state and puts out the values.</param>
+    /// <param name="state">The serde of the state; null for <see cref="Serde.For{T}"/>.</param>
+    /// <exception cref="FlowException">The id cannot be used, the values would be tasks, or the serde cannot give the state back.</exception>
+    public KeyedStream<TKey, TOut> StatefulFlatMap<TState, TOut>(string id, StateEmitter<TState?, TValue, TOut> mapper, Serde<TState>? state = null)
+        where TState : class
+    {
+        ArgumentNullException.ThrowIfNull(mapper);
+        return StatefulFlatMap<TState?, TOut>(id, mapper, typeof(TState), Dataflow.CheckedState(id, state)!);
+    }
+
+    /// <inheritdoc cref="StatefulFlatMap{TState, TOut}(string, StateEmitter{TState, TValue, TOut}, Serde{TState})"/>
+    public KeyedStream<TKey, TOut> StatefulFlatMap<TState, TOut>(string id, StateEmitter<TState?, TValue, TOut> mapper, Serde<TState>? state = null)
+        where TState : struct
+    {
+        ArgumentNullException.ThrowIfNull(mapper);
+        return StatefulFlatMap(id, mapper, typeof(TState), new NullableSerde<TState>(Dataflow.CheckedState(id, state)));
+    }
+
+    private KeyedStream<TKey, TOut> StatefulFlatMap<TSlot, TOut>(string id, StateEmitter<TSlot, TValue, TOut> mapper, Type state, Serde<TSlot> serde) =>
+        AddStateful<TOut>(id, "stateful_flat_map", state, StateForm.By(serde), new(() => new StatefulEmitLogic<TKey, TValue, TOut, TSlot>(mapper, serde)));
+
     private KeyedStream<TKey, TOut> StatefulFlatMap<TSlot, TOut>(string id, StateMapper<TSlot, TValue, IEnumerable<TOut>> mapper, Type state, Serde<TSlot> serde) =>
         AddStateful<TOut>(id, "stateful_flat_map", state, StateForm.By(serde), new(() => new StatefulFlatMapLogic<TKey, TValue, TOut, TSlot>(mapper, serde)));
 }
@@ -52,6 +86,27 @@ internal sealed class StatefulFlatMapLogic<TKey, TIn, TOut, TSlot>(StateMapper<T
             context.Emit(made);
         }
 
+        return Action;
+    }
+}
+
+internal sealed class StatefulEmitLogic<TKey, TIn, TOut, TSlot>(StateEmitter<TSlot, TIn, TOut> mapper, Serde<TSlot> serde)
+    : SlotLogic<TKey, TIn, TOut, TSlot>(serde)
+{
+    public override StateAction OnItem(TIn value, StatefulContext<TKey, TOut> context)
+    {
+        context.Owner = StateCopy<TSlot, TOut>.IsPossible ? this : null;
+        bool isOver = false;
+        mapper(ref Slot, value, made =>
+        {
+            if (isOver)
+            {
+                throw new InvalidOperationException("The emitter of a StatefulFlatMap was called after the mapper had returned.");
+            }
+
+            context.Emit(made);
+        });
+        isOver = true;
         return Action;
     }
 }

@@ -15,7 +15,7 @@ public class BadRecordTests
         { "no key", null, [0, 0, 0, 1], "the record has no key, which a keyed input needs" },
         { "key", [0xff], [0, 0, 0, 1], "" },
         { "value", "k"u8.ToArray(), [1, 2, 3], "Int32 takes 4 bytes; there are 3." },
-        { "no value", "k"u8.ToArray(), null, "the value is absent, and Int32 has no null (declare it as Int32? to take it)" },
+        { "no value", "k"u8.ToArray(), null, "the value is absent, and int has no null (declare it as int? to take it)" },
     };
 
     [Theory]
@@ -57,6 +57,38 @@ public class BadRecordTests
         StreamException error = Assert.Throws<StreamException>(driver.Run);
         Assert.Equal(ExitCode.BadRecord, error.Code);
         Assert.Contains("the record's key is null", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ATopicOfValuesHandsNoNullToAMapperThatHasNone()
+    {
+        ValueTopic<string> lines = Topic.Values<string>("lines");
+        Dataflow flow = new("lengths");
+        flow.Input("in", lines).Map("length", line => $"{line.Length}").Output("out", Topic.Values<string>("lengths"));
+        using FlowDriver driver = new(flow);
+        driver.PushBytes("lines", null, null);
+        StreamException error = Assert.Throws<StreamException>(driver.Run);
+        Assert.Equal(ExitCode.BadRecord, error.Code);
+        Assert.Contains("the value is absent, and the topic is declared by Topic.Values<string> (declare it by Topic.ValuesOrNull to take nulls)", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ATopicOfValuesTakesNullsWhereItIsDeclaredSo()
+    {
+        ValueTopic<string?> lines = Topic.ValuesOrNull<string>("lines");
+        ValueTopic<int?> numbers = Topic.Values<int?>("numbers");
+        ValueTopic<string> output = Topic.Values<string>("shown");
+        Dataflow flow = new("nulls");
+        flow.Input("lines", lines).Map("length", line => line is null ? "none" : $"{line.Length}")
+            .Merge("all", flow.Input("numbers", numbers).Map("show", number => number is null ? "nothing" : $"{number}"))
+            .Output("out", output);
+        using FlowDriver driver = new(flow);
+        driver.PushBytes("lines", null, null);
+        driver.Push(lines, "four");
+        driver.PushBytes("numbers", null, null);
+        driver.Push(numbers, 7);
+        driver.Run();
+        Assert.Equal(["4", "7", "none", "nothing"], driver.Outputs(output).Order(StringComparer.Ordinal));
     }
 
     [Fact]
