@@ -65,7 +65,7 @@ internal sealed class KafkaAdmin : IDisposable
                 {
                     throw new BrokerException(
                         Consequence.Stop,
-                        $"No broker answers at {_broker.Settings.BootstrapServers} within {Patience.TotalSeconds:0} s{(_lastError is { } last ? $": {_broker.Describe(last)}" : "")}. Check the address, and that the broker runs.",
+                        $"No broker answers at {_broker.Settings.BootstrapServers} within {Patience.TotalSeconds:0} s{(_lastError is { } last ? $": {_broker.Describe(last)}" : "")}. Check the address, and that the broker runs.{Mismatch()}",
                         error);
                 }
 
@@ -94,11 +94,13 @@ internal sealed class KafkaAdmin : IDisposable
         if (Task.WaitAny(answer, _refused.Task) == 1 && !answer.IsCompletedSuccessfully)
         {
             throw new BrokerException(
-                Consequence.Stop, $"Kafka at {_broker.Settings.BootstrapServers} refuses the connection: {_broker.Describe(_refused.Task.Result)}. Check the security settings (KafkaOptions.Settings).");
+                Consequence.Stop, $"Kafka at {_broker.Settings.BootstrapServers} refuses the connection: {_broker.Describe(_refused.Task.Result)}. Check the security settings (KafkaOptions.Settings).{Mismatch()}");
         }
 
         return answer.GetAwaiter().GetResult();
     }
+
+    private string Mismatch() => TlsProbe.Mismatch(_broker.Settings.BootstrapServers, _broker.Settings.SecurityProtocol);
 
     private Lease Take()
     {
