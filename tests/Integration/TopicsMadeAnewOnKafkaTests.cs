@@ -1,3 +1,5 @@
+using Confluent.Kafka;
+using Confluent.Kafka.Admin;
 using KStreamSharp.Hosting;
 using Xunit;
 
@@ -65,6 +67,39 @@ public sealed class TopicsMadeAnewOnKafkaTests(KafkaCluster cluster) : IDisposab
 
         using TopicReader<string, int?> reader = new(broker, Topic.Keyed<string, int?>($"{_name}-out"));
         Assert.All(reader.ReadToEnd(), record => Assert.Equal(Old, record.Timestamp));
+    }
+
+    /// <summary>Compaction that waits longer than the engine lets it, and small messages: by the broker's defaults no topic could be made, or no state be written.</summary>
+    [Fact]
+    public async Task TheBrokersDefaultsDoNotStopTheApplication()
+    {
+        await using OwnBroker own = await OwnBroker.Start("PLAINTEXT", ("KAFKA_LOG_CLEANER_MIN_COMPACTION_LAG_MS", "604800000"), ("KAFKA_MESSAGE_MAX_BYTES", "1000"));
+        own.AwaitAnswer();
+        TestLogging log = new("broker", TestContext.Current.TestOutputHelper!);
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = own.Address }, log);
+        MakeTopics(broker);
+        Write(broker, 3);
+        await Run(broker);
+        Assert.Equal([1, 2, 3], Sums(broker));
+        Assert.DoesNotContain(log.Lines, line => line.Contains(".max.ms", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task AnInternalTopicThatIsThereIsLookedAt()
+    {
+        TestLogging log = new("broker", TestContext.Current.TestOutputHelper!);
+        using KafkaBroker broker = new(new KafkaOptions { BootstrapServers = cluster.Address }, log);
+        MakeTopics(broker);
+        using (IAdminClient admin = new AdminClientBuilder([new("bootstrap.servers", cluster.Address)]).Build())
+        {
+            Dictionary<string, string> settings = new() { ["retention.ms"] = "-1", ["message.timestamp.before.max.ms"] = "9223372036854775807", ["message.timestamp.after.max.ms"] = "3600000" };
+            await admin.CreateTopicsAsync([new TopicSpecification { Name = $"{_name}-sum.repartition", NumPartitions = 2, Configs = settings }]);
+        }
+
+        Write(broker, 3);
+        await Run(broker);
+        Assert.Equal([1, 2, 3], Sums(broker));
+        Assert.Contains($"Topic '{_name}-sum.repartition' has message.timestamp.after.max.ms=3600000", Assert.Single(log.Lines, line => line.Contains(".max.ms", StringComparison.Ordinal)), StringComparison.Ordinal);
     }
 
     private Dataflow Flow()

@@ -78,6 +78,9 @@ internal sealed class FlowInstance
     /// <summary>The step whose code runs now: what an error of user code is reported with.</summary>
     public string CurrentStep { get; set; } = "";
 
+    /// <summary>In which call and for which key code of the user's has failed, where no record says so; null when it has not.</summary>
+    public string? FailedIn { get; set; }
+
     /// <summary>The time of this turn.</summary>
     public DateTimeOffset Now { get; set; }
 

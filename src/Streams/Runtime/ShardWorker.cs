@@ -424,7 +424,7 @@ internal sealed class ShardWorker : IDisposable
             {
                 throw new StreamException(
                     ExitCode.UserCode,
-                    $"Step '{shard.Flow.CurrentStep}' failed in shard {shard.Id}, in a batch, a notification or at the end of the input: {error.GetType().Name}: {error.Message}. Nothing of it is committed; a restart resumes before it.",
+                    $"Step '{shard.Flow.CurrentStep}' failed in shard {shard.Id}, {shard.Flow.FailedIn ?? "in a batch"}: {error.GetType().Name}: {error.Message}. Nothing of it is committed; a restart resumes before it.",
                     error);
             }
 

@@ -116,9 +116,16 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
                 Cell cell = Find(key);
                 if (cell.IsAlive)
                 {
-                    KeyLogic<TKey, TIn, TOut> logic = Wake(cell);
-                    _context.Enter(cell.Key, new(TimestampOf(cell), Headers.Empty), TimestampOf(cell));
-                    Touch(cell, logic.OnEof(_context));
+                    try
+                    {
+                        KeyLogic<TKey, TIn, TOut> logic = Wake(cell);
+                        _context.Enter(cell.Key, new(TimestampOf(cell), Headers.Empty), TimestampOf(cell));
+                        Touch(cell, logic.OnEof(_context));
+                    }
+                    catch (Exception error) when (Blames(error, "at the end of the input for", cell))
+                    {
+                        throw;
+                    }
                 }
 
                 cursor = key;
@@ -274,7 +281,16 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
             KeyLogic<TKey, TIn, TOut> logic = Wake(cell);
             cell.Timestamp = Math.Max(cell.Timestamp, cell.BatchTimestamp);
             _context.Enter(cell.Key, new(cell.BatchTimestamp, Headers.Empty), cell.Timestamp);
-            StateAction action = logic.OnBatch(cell.Batch, _context);
+            StateAction action;
+            try
+            {
+                action = logic.OnBatch(cell.Batch, _context);
+            }
+            catch (Exception error) when (Blames(error, "in a batch of", cell))
+            {
+                throw;
+            }
+
             cell.Batch.Clear();
             Touch(cell, action);
         }
@@ -325,7 +341,14 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
             cell.NotifyAt = Envelope.Never;
             long timestamp = Math.Max(0, new DateTimeOffset(time, TimeSpan.Zero).ToUnixTimeMilliseconds());
             _context.Enter(cell.Key, new(timestamp, Headers.Empty), TimestampOf(cell));
-            Touch(cell, logic.OnNotify(_context));
+            try
+            {
+                Touch(cell, logic.OnNotify(_context));
+            }
+            catch (Exception error) when (Blames(error, "in a notification of", cell))
+            {
+                throw;
+            }
         }
 
         _due.Clear();
@@ -444,7 +467,16 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
     private void Ask(Cell cell, KeyLogic<TKey, TIn, TOut> logic)
     {
         Instance.CurrentStep = Step.Id;
-        long time = logic.NotifyAt()?.UtcTicks ?? Envelope.Never;
+        long time;
+        try
+        {
+            time = logic.NotifyAt()?.UtcTicks ?? Envelope.Never;
+        }
+        catch (Exception error) when (Blames(error, "when asked (NotifyAt) for the next notification of", cell))
+        {
+            throw;
+        }
+
         if (time != cell.NotifyAt)
         {
             cell.NotifyAt = time;
@@ -453,6 +485,17 @@ internal sealed class KeyedNode<TKey, TIn, TOut> : StatefulNode
                 _fresh.Enqueue(cell, time);
             }
         }
+    }
+
+    /// <summary>Says for which key code of the user's fails, also that of steps behind this one; never catches.</summary>
+    private bool Blames(Exception error, string call, Cell cell)
+    {
+        if (error is not (StreamException or BrokerException or TurnTooLongException or InstanceStoppedException))
+        {
+            Instance.FailedIn ??= $"{call} key '{cell.Key}'{(Instance.CurrentStep == Step.Id ? "" : $" of step '{Step.Id}'")}";
+        }
+
+        return false;
     }
 
     private void Touch(Cell cell, StateAction action)

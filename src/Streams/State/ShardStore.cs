@@ -123,9 +123,16 @@ internal sealed class ShardStore : IDisposable
         }
         catch (RocksDbException error)
         {
-            throw new StreamException(
-                ExitCode.State, $"The state folder {folder} cannot be opened: {error.Message.Trim()}. Nothing in it was changed.", error);
+            throw new StreamException(ExitCode.State, CannotOpen(folder, error.Message), error);
         }
+    }
+
+    internal static string CannotOpen(string folder, string reason)
+    {
+        string advice = reason.Contains("Too many open files", StringComparison.Ordinal)
+            ? " Raise the limit of open files of the process (ulimit -Hn, LimitNOFILE of a systemd unit, the container's ulimits), or run more instances with fewer shards each."
+            : "";
+        return $"The state folder {folder} cannot be opened: {reason.Trim()}. Nothing in it was changed.{advice}";
     }
 
     /// <summary>Opens the files of a snapshot, and compares what they say with what was published.</summary>

@@ -118,6 +118,12 @@ internal static partial class Log
     [LoggerMessage(601, LogLevel.Warning, "Topic '{Topic}' is not there; a broker may not have heard of it yet, and is asked again for {Seconds:F0} s.")]
     public static partial void TopicAbsent(ILogger logger, string topic, double seconds);
 
-    [LoggerMessage(602, LogLevel.Warning, "Whether the topics are still the ones of the start cannot be looked at; it is tried again in {Minutes:F0} min: {Reason}")]
+    [LoggerMessage(602, LogLevel.Warning, "Topic '{Topic}' was made without {Settings}, which this broker does not know: its own bounds count, and a record whose timestamp is beyond them stops the application.")]
+    public static partial void TopicRulesLeftOut(ILogger logger, string topic, string settings);
+
+    [LoggerMessage(603, LogLevel.Warning, "Topic '{Topic}' has {Setting}={Value}: {Why}. Set it by 'kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics --entity-name {Topic} --add-config {Setting}={Wanted}'.")]
+    public static partial void TopicRuleWeak(ILogger logger, string topic, string setting, string value, string why, string wanted);
+
+    [LoggerMessage(604, LogLevel.Warning, "Whether the topics are still the ones of the start cannot be looked at; it is tried again in {Minutes:F0} min: {Reason}")]
     public static partial void TopicsNotLookedAt(ILogger logger, double minutes, string reason);
 }

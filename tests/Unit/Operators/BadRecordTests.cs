@@ -217,6 +217,52 @@ public class BadRecordTests
         Assert.StartsWith("Step 'bad' failed in shard 0", error.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>What throws, and how the message names the call.</summary>
+    public static TheoryData<string, string> Calls() => new()
+    {
+        { "OnNotify", "Step 'bad' failed in shard 0, in a notification of key 'key-17': InvalidOperationException: boom" },
+        { "NotifyAt", "Step 'bad' failed in shard 0, when asked (NotifyAt) for the next notification of key 'key-17': InvalidOperationException: boom" },
+        { "OnEof", "Step 'bad' failed in shard 0, at the end of the input for key 'key-17': InvalidOperationException: boom" },
+        { "behind", "Step 'behind' failed in shard 0, in a notification of key 'key-17' of step 'bad': InvalidOperationException: boom" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Calls))]
+    public void CodeThatThrowsBetweenRecordsNamesTheCallAndTheKey(string call, string message)
+    {
+        Dataflow flow = new("timers");
+        flow.Input("in", In).Stateful("bad", () => new ThrowingWhen(call))
+            .MapValue("behind", value => value == 17 && call == "behind" ? throw new InvalidOperationException("boom") : value)
+            .Output("out", Out);
+        using FlowDriver driver = new(flow);
+        foreach (int number in new[] { 3, 17, 41 })
+        {
+            driver.Push(In, $"key-{number}", number);
+        }
+
+        StreamException error = Assert.Throws<StreamException>(() =>
+        {
+            driver.Run();
+            driver.Advance(TimeSpan.FromMinutes(2));
+            driver.Run();
+            driver.End();
+        });
+        Assert.Equal(ExitCode.UserCode, error.Code);
+        Assert.StartsWith(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void CodeThatThrowsInABatchOfAKeyNamesTheKey()
+    {
+        Dataflow flow = new("batches");
+        flow.Input("in", In).StatefulBatch("bad", () => new ThrowingBatch()).Output("out", Out);
+        using FlowDriver driver = new(flow);
+        driver.Push(In, "key-3", 1);
+        driver.Push(In, "key-17", 0);
+        StreamException error = Assert.Throws<StreamException>(driver.Turn);
+        Assert.StartsWith("Step 'bad' failed in shard 0, in a batch of key 'key-17': DivideByZeroException", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void AStateThatCannotBeSavedNamesItsStepAndKey()
     {
@@ -264,4 +310,53 @@ public class BadRecordTests
     }
 
     private sealed record Name(string Text);
+
+    private sealed class ThrowingWhen(string call) : StatefulLogic<string, int, int, int>
+    {
+        private int _value;
+        private DateTimeOffset? _due;
+
+        public override StateAction OnItem(int value, StatefulContext<string, int> context)
+        {
+            _value = value;
+            _due = context.Now.AddMinutes(1);
+            return StateAction.Retain;
+        }
+
+        public override StateAction OnNotify(StatefulContext<string, int> context)
+        {
+            _due = null;
+            context.Emit(Checked(nameof(OnNotify), _value));
+            return StateAction.Retain;
+        }
+
+        public override StateAction OnEof(StatefulContext<string, int> context)
+        {
+            Checked(nameof(OnEof), _value);
+            return StateAction.Discard;
+        }
+
+        public override DateTimeOffset? NotifyAt() => Checked(nameof(NotifyAt), _value) == 0 ? null : _due;
+
+        public override void Resume(int state) => _value = state;
+
+        public override int Snapshot() => _value;
+
+        private int Checked(string where, int value) => where == call && value == 17 ? throw new InvalidOperationException("boom") : value;
+    }
+
+    private sealed class ThrowingBatch : StatefulBatchLogic<string, int, int, int>
+    {
+        public override StateAction OnBatch(IReadOnlyList<int> values, StatefulContext<string, int> context)
+        {
+            context.Emit(1 / values[0]);
+            return StateAction.Retain;
+        }
+
+        public override void Resume(int state)
+        {
+        }
+
+        public override int Snapshot() => 1;
+    }
 }

@@ -6,7 +6,7 @@ namespace KStreamSharp.Tests.Operators;
 /// <summary>The operators without state, where the examples leave a question open.</summary>
 public class StatelessTests
 {
-    private static readonly ValueTopic<string?> Lines = Topic.Values<string?>("lines");
+    private static readonly ValueTopic<string?> Lines = Topic.ValuesOrNull<string>("lines");
     private static readonly ValueTopic<string?> Out = Topic.Values<string?>("out");
 
     private readonly Dataflow _flow = new("stateless");

@@ -17,6 +17,16 @@ public sealed class ShardStoreTests : IDisposable
     }
 
     [Fact]
+    public void TooManyOpenFilesNameTheLimit()
+    {
+        Assert.Equal("The state folder /s cannot be opened: IO error: No space left on device. Nothing in it was changed.", ShardStore.CannotOpen("/s", "IO error: No space left on device"));
+        Assert.Contains(
+            "Too many open files. Nothing in it was changed. Raise the limit of open files of the process (ulimit -Hn, LimitNOFILE",
+            ShardStore.CannotOpen("/s", "IO error: While open directory: /s: Too many open files"),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void ANewFolderHasNothing()
     {
         using ShardStore store = Open();

@@ -71,7 +71,7 @@ internal sealed class KafkaAdmin : IDisposable
                 {
                     throw new BrokerException(
                         Consequence.Stop,
-                        $"No broker answers at {_broker.Settings.BootstrapServers} within {Patience.TotalSeconds:0} s{(_lastError is { } last ? $": {_broker.Describe(last)}" : "")}. Check the address, and that the broker runs{(_lastError is { } cause && KafkaErrors.IsOfSecurity(cause) ? "; then the security settings (KafkaOptions.Settings)" : "")}.",
+                        $"No broker answers at {_broker.Settings.BootstrapServers} within {Patience.TotalSeconds:0} s{(_lastError is { } last ? $": {_broker.Describe(last)}" : "")}. Check the address, and that the broker runs{(_lastError is { } cause && KafkaErrors.IsOfSecurity(cause) ? "; then the security settings (KafkaOptions.Settings)" : "")}.{Mismatch()}",
                         error);
                 }
 
@@ -106,7 +106,9 @@ internal sealed class KafkaAdmin : IDisposable
     }
 
     private BrokerException Refused(Error word) => new(
-        Consequence.Stop, $"Kafka at {_broker.Settings.BootstrapServers} refuses the connection: {_broker.Describe(word)}. Check the security settings (KafkaOptions.Settings).");
+        Consequence.Stop, $"Kafka at {_broker.Settings.BootstrapServers} refuses the connection: {_broker.Describe(word)}. Check the security settings (KafkaOptions.Settings).{Mismatch()}");
+
+    private string Mismatch() => TlsProbe.Mismatch(_broker.Settings.BootstrapServers, _broker.Settings.SecurityProtocol);
 
     private Lease Take()
     {

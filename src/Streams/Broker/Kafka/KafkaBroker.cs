@@ -104,23 +104,24 @@ public sealed class KafkaBroker : Broker, IDisposable
 
     internal override TopicDescription CreateTopic(TopicSpec topic)
     {
-        TopicSpecification wanted = new() { Name = topic.Name, NumPartitions = topic.Partitions, ReplicationFactor = Settings.ReplicationFactor, Configs = ConfigsFor(topic.Cleanup) };
-        bool existed = _admin.Ask($"Topic '{topic.Name}' cannot be created", async admin =>
+        bool existed = false;
+        Error answer = KafkaTopicRules.Create(
+            KafkaTopicRules.Wanted(topic.Cleanup, Settings.LargestMessage),
+            settings => _admin.Ask($"Topic '{topic.Name}' cannot be created", admin => Create(admin, topic, settings)),
+            out Dictionary<string, string>? taken);
+        if (answer.Code == ErrorCode.TopicAlreadyExists)
         {
-            try
-            {
-                await admin.CreateTopicsAsync([wanted], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
-                return false;
-            }
-            catch (CreateTopicsException error) when (error.Results[0].Error.Code == ErrorCode.TopicAlreadyExists)
-            {
-                return true;
-            }
-            catch (CreateTopicsException error)
-            {
-                throw new KafkaException(error.Results[0].Error);
-            }
-        });
+            existed = true;
+        }
+        else if (answer.IsError)
+        {
+            throw Failure(new KafkaException(answer), $"Topic '{topic.Name}' cannot be created");
+        }
+        else if (KafkaTopicRules.LeftOut(taken!) is { Length: > 0 } leftOut)
+        {
+            Log.TopicRulesLeftOut(_logger, topic.Name, leftOut);
+        }
+
         Confluent.Kafka.Admin.TopicDescription? made = null;
         Dictionary<string, ConfigEntryResult>? configs = null;
         Await(
@@ -131,7 +132,35 @@ public sealed class KafkaBroker : Broker, IDisposable
             CheckTombstones(topic.Name, configs!);
         }
 
+        if (topic.Cleanup != TopicCleanup.Delete)
+        {
+            Dictionary<string, string> values = configs!.ToDictionary(entry => entry.Key, entry => entry.Value.Value);
+            foreach ((string name, string value, string wanted, string why) in KafkaTopicRules.Weak(values, Settings.LargestMessage))
+            {
+                Log.TopicRuleWeak(_logger, topic.Name, name, value, why, wanted);
+            }
+        }
+
         return Description(made!, configs!);
+    }
+
+    /// <summary>Answers with the broker's own errors; others, as of the connection, are thrown.</summary>
+    private async Task<Error> Create(IAdminClient admin, TopicSpec topic, Dictionary<string, string> settings)
+    {
+        TopicSpecification wanted = new() { Name = topic.Name, NumPartitions = topic.Partitions, ReplicationFactor = Settings.ReplicationFactor, Configs = settings };
+        try
+        {
+            await admin.CreateTopicsAsync([wanted], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
+            return new Error(ErrorCode.NoError);
+        }
+        catch (CreateTopicsException error) when (error.Results[0].Error.Code is ErrorCode.TopicAlreadyExists or ErrorCode.InvalidConfig)
+        {
+            return error.Results[0].Error;
+        }
+        catch (CreateTopicsException error)
+        {
+            throw new KafkaException(error.Results[0].Error);
+        }
     }
 
     internal override void DeleteTopic(string topic)
@@ -257,29 +286,6 @@ public sealed class KafkaBroker : Broker, IDisposable
             IsFenced = KafkaErrors.IsFenced(error.Error.Code),
         };
     }
-
-    /// <summary>Nothing that the engine depends on is left to the broker's defaults.</summary>
-    private static Dictionary<string, string> ConfigsFor(TopicCleanup cleanup) => new(CleanupConfigs(cleanup))
-    {
-        ["message.timestamp.type"] = "CreateTime",
-        ["message.timestamp.before.max.ms"] = NoBound,
-        ["message.timestamp.after.max.ms"] = NoBound,
-    };
-
-    private static Dictionary<string, string> CleanupConfigs(TopicCleanup cleanup) => cleanup switch
-    {
-        TopicCleanup.Compact => new()
-        {
-            ["cleanup.policy"] = "compact",
-            ["segment.bytes"] = (64 << 20).ToString(CultureInfo.InvariantCulture),
-            ["max.compaction.lag.ms"] = Milliseconds(TimeSpan.FromDays(1)),
-            ["delete.retention.ms"] = Milliseconds(TombstoneRetention),
-        },
-        TopicCleanup.Keep => new() { ["cleanup.policy"] = "delete", ["retention.ms"] = "-1", ["retention.bytes"] = "-1" },
-        _ => new() { ["cleanup.policy"] = "delete" },
-    };
-
-    private static readonly string NoBound = long.MaxValue.ToString(CultureInfo.InvariantCulture);
 
     private static string Milliseconds(TimeSpan time) => ((long)time.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
 

@@ -81,6 +81,13 @@ internal sealed class KafkaSettings
 
     public short ReplicationFactor => _options.ReplicationFactor;
 
+    /// <summary>The user's <c>security.protocol</c>; null for the client's default, which is without TLS.</summary>
+    public string? SecurityProtocol => _options.Settings.GetValueOrDefault("security.protocol");
+
+    /// <summary>How many bytes the client sends at once, as librdkafka's <c>message.max.bytes</c> has it.</summary>
+    public long LargestMessage =>
+        _options.Settings.TryGetValue("message.max.bytes", out string? set) && long.TryParse(set, NumberStyles.None, CultureInfo.InvariantCulture, out long bytes) ? bytes : 1_000_000;
+
     public IEnumerable<KeyValuePair<string, string>> Admin() => Merge([], []);
 
     public ConsumerConfig Reader(bool readCommitted, bool hurries) => new(Merge(
