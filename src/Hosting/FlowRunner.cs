@@ -24,6 +24,11 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         host.Check(options);
         FlowArguments arguments = new(parsed, options);
         Dataflow dataflow = flow.Build(arguments);
+        if (flow.BeginsAnew(arguments))
+        {
+            LocalFolder.Empty(host);
+        }
+
         using StopSignals signals = new();
         Broker broker = BrokerCalls.Open(host, logging);
         using IDisposable closing = (IDisposable)broker;

@@ -34,7 +34,7 @@ internal sealed class HostCommands
         _reset = reset;
         _snapshots = snapshots;
         _topics = topics;
-        _root.Description = $"Stateful streams with the state kept in a folder. Without arguments: run {flows[0].Id}.";
+        _root.Description = $"Stateful streams with the state kept in a folder. Without a command: run {flows[0].Id}.";
         foreach (IFlow flow in flows)
         {
             Add(flow);
@@ -53,7 +53,14 @@ internal sealed class HostCommands
         _root.Subcommands.Add(_topics.Tail);
         _root.Subcommands.Add(_reset.Group);
         _root.Subcommands.Add(_health);
+        if (flows.FirstOrDefault(flow => CommandWords.Contains(flow.Id)) is { } named)
+        {
+            throw new UsageException($"Flow '{named.Id}' has the name of a command. Give it another id; its application keeps its own by --app-id {named.Id}.");
+        }
     }
+
+    /// <summary>The words of all commands; a flow that has one as its id could not be told from it.</summary>
+    private IEnumerable<string> CommandWords => _root.Subcommands.Concat([_load]).Concat(_state.Group.Subcommands).Concat(_snapshots.Group.Subcommands).Select(command => command.Name);
 
     /// <summary>The commands that take no flow.</summary>
     private Command[] Others => [_topics.Produce, _topics.Tail, _health];
@@ -65,7 +72,7 @@ internal sealed class HostCommands
     /// <exception cref="StreamException">The engine cannot go on.</exception>
     public Task<int> InvokeAsync(string[] args)
     {
-        ParseResult parsed = _root.Parse(args.Length == 0 ? ["run", _flows[0].Id] : args);
+        ParseResult parsed = _root.Parse(RunsFirst(args) ? ["run", _flows[0].Id, .. args] : args);
         if (parsed.Errors.Count > 0)
         {
             throw new UsageException(Mistake(parsed));
@@ -73,6 +80,10 @@ internal sealed class HostCommands
 
         return parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null, Output = _output, Error = _errors });
     }
+
+    /// <summary>Options without a command go with the first flow, but for those of the program itself.</summary>
+    private bool RunsFirst(string[] args) => args.Length == 0
+        || (args[0].StartsWith('-') && !_root.Options.Any(option => option.Name == args[0] || option.Aliases.Contains(args[0])));
 
     private void Add(IFlow flow)
     {

@@ -18,6 +18,13 @@ public interface IFlow
     /// <param name="arguments">The command line.</param>
     Dataflow Build(FlowArguments arguments);
 
+    /// <summary>
+    /// Whether a run on the embedded broker begins with an empty state folder, broker and all, for flows to play with; false by default.
+    /// On Kafka it is refused: there the command <c>reset</c> brings an application back to its beginning.
+    /// </summary>
+    /// <param name="arguments">The command line.</param>
+    bool BeginsAnew(FlowArguments arguments) => false;
+
     /// <summary>The application's id when none is set; the flow's id by default.</summary>
     /// <param name="arguments">The command line.</param>
     string AppId(FlowArguments arguments) => Id;

@@ -32,6 +32,39 @@ internal sealed class LocalFolder : IDisposable
         }
     }
 
+    /// <summary>Deletes the embedded broker of a state folder and the state of every application there.</summary>
+    /// <exception cref="UsageException">The run is on Kafka.</exception>
+    /// <exception cref="StreamException">A process is at work there, or something cannot be deleted.</exception>
+    public static void Empty(HostOptions host)
+    {
+        if (host.Kafka is not null)
+        {
+            throw new UsageException("A run on Kafka cannot begin anew by itself. Stop every instance, then say reset FLOW.");
+        }
+
+        string broker = System.IO.Path.GetFullPath(BrokerCalls.EmbeddedFolder(host));
+        if (FolderLock.Holder(broker) is { } process)
+        {
+            throw new StreamException(ExitCode.State, $"The folder {broker} is in use by process {process}. Stop that process first.");
+        }
+
+        try
+        {
+            StateFolder.Remove(broker);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw Unusable(broker, error);
+        }
+
+        string[] apps = Directory.Exists(host.Stream.StateDir) ? [.. Directory.EnumerateDirectories(host.Stream.StateDir).Where(StateFolder.IsOne)] : [];
+        foreach (string app in apps)
+        {
+            using LocalFolder folder = Take(host.Stream.StateDir, System.IO.Path.GetFileName(app));
+            folder.Delete();
+        }
+    }
+
     /// <summary>Deletes the folder with everything in it, what is held last.</summary>
     /// <exception cref="StreamException">Something in it cannot be deleted.</exception>
     public void Delete()

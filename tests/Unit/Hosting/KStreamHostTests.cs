@@ -176,6 +176,45 @@ public sealed class KStreamHostTests : IDisposable
         Assert.Equal(told, _errors.ToString().Contains("information [100] Instance ", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("list")]
+    [InlineData("get")]
+    [InlineData("run")]
+    [InlineData("load")]
+    [InlineData("verify")]
+    [InlineData("reset")]
+    [InlineData("state")]
+    [InlineData("tail")]
+    [InlineData("health")]
+    public async Task AFlowWithTheNameOfACommandIsRefused(string id)
+    {
+        int code = await KStreamHost.RunAsync(["state", "list", id], host => host.AddFlow(new Dataflow("sum")).AddFlow(new Dataflow(id)), _output, _errors);
+        Assert.Equal((int)ExitCode.Usage, code);
+        Assert.Equal($"Flow '{id}' has the name of a command. Give it another id; its application keeps its own by --app-id {id}.", _errors.ToString().TrimEnd());
+    }
+
+    [Fact]
+    public async Task OptionsWithoutACommandGoWithTheFirstFlow()
+    {
+        Assert.Equal(0, await Run(new WordsFlow(), "--until-end", "--state-dir", _folder, "--shout"));
+        Assert.Contains("finished: A! B! C!", _output.ToString(), StringComparison.Ordinal);
+        Assert.Equal((int)ExitCode.Usage, await Run(new WordsFlow(), "--htp", "127.0.0.1:1"));
+        Assert.StartsWith("run words has no option '--htp'. The nearest is --http.", _errors.ToString(), StringComparison.Ordinal);
+        _output.GetStringBuilder().Clear();
+        Assert.Equal(0, await Run(new WordsFlow(), "--help"));
+        Assert.Contains("Without a command: run words.", _output.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AFlowThatBeginsAnewFindsNothingOfBefore()
+    {
+        Assert.Equal(0, await RunWords());
+        Assert.Equal(0, await Run(new WordsFlow { Anew = true }, RunArgs()));
+        Assert.EndsWith("finished: a b c", _output.ToString().TrimEnd(), StringComparison.Ordinal);
+        Assert.Equal((int)ExitCode.Usage, await Run(new WordsFlow { Anew = true }, [.. RunArgs(), "--kafka", "one:9092"]));
+        Assert.StartsWith("A run on Kafka cannot begin anew", _errors.ToString(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task TwoFlowsOfOneNameAreRefused()
     {
@@ -214,6 +253,8 @@ public sealed class KStreamHostTests : IDisposable
 
         public Dataflow Build(FlowArguments arguments) => flow.Build(arguments);
 
+        public bool BeginsAnew(FlowArguments arguments) => flow.Anew;
+
         public Task PrepareAsync(FlowRun run, CancellationToken stop) => flow.PrepareAsync(run, stop);
 
         public Task AccompanyAsync(FlowRun run, CancellationToken stop) => flow.AccompanyAsync(run, stop);
@@ -229,6 +270,8 @@ public sealed class KStreamHostTests : IDisposable
         private readonly Option<bool> _shout = new("--shout") { Description = "loud" };
 
         public byte[][] Words { get; init; } = [[.. "a"u8], [.. "b"u8], [.. "c"u8]];
+
+        public bool Anew { get; init; }
 
         public Func<string, string> OnWord { get; init; } = word => word;
 

@@ -23,6 +23,11 @@ internal sealed class FlightsFlow : ILoadableFlow
     private readonly Option<int?> _speed = FlowOptions.WholeNumber(
         "--speed", "ROWS", $"flights replayed per second, without Kafka (default: {DefaultSpeed})", 1_000_000, ifMissing: null);
 
+    private readonly Option<bool> _again = new("--again")
+    {
+        Description = "without Kafka: empty the state folder first, broker and all, and play the flights from the start",
+    };
+
     private readonly Option<string?> _summary = new("--summary")
     {
         Description = "with --until-end: write the table to this file too, as JSON",
@@ -47,7 +52,7 @@ internal sealed class FlightsFlow : ILoadableFlow
 
     public string Summary => "Flights out of New York: delays, planes, airports live; with --until-end a table per airline.";
 
-    public IEnumerable<Option> Options => [_input, _output, _data, _speed, _summary];
+    public IEnumerable<Option> Options => [_input, _output, _data, _speed, _again, _summary];
 
     public string LoadSummary => "Write the flights and planes to their topics, once: rows as JSON, keyed by tail number. Goes on where it was cut off.";
 
@@ -55,6 +60,8 @@ internal sealed class FlightsFlow : ILoadableFlow
 
     public Dataflow Build(FlowArguments arguments) => FlowOptions.NamesOfTopics(
         () => arguments.Options.UntilEnd ? FlightsSummary.Build(Flights(arguments), Summaries(arguments)) : LiveFlights.Build(Flights(arguments), Outputs(arguments)));
+
+    public bool BeginsAnew(FlowArguments arguments) => arguments.Value(_again);
 
     public string AppId(FlowArguments arguments) => arguments.Options.UntilEnd ? FlightsSummary.AppId : Id;
 
@@ -189,7 +196,9 @@ internal sealed class FlightsFlow : ILoadableFlow
         _replay = new(flights, feed, HasSummary: false);
         _board = new FlightsBoard(run.Broker, Outputs(run.Arguments));
         _board.Refresh();
-        run.Output.WriteLine(_board.Flights > 0
+        run.Output.WriteLine(_board.Flights >= flights.Rows.Count
+            ? $"{flights.Name}: all {flights.Rows.Count:N0} flights were played; run flights --again plays them again"
+            : _board.Flights > 0
             ? $"{flights.Name}: continuing after {_board.Flights:N0} of {flights.Rows.Count:N0} flights"
             : $"{flights.Name}: replaying {flights.Rows.Count:N0} flights, {run.Arguments.Value(_speed) ?? DefaultSpeed:N0} per second (--speed)");
     }

@@ -13,6 +13,13 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
     private const int WidthOfPlanes = 108;
     private const int WidthOfAll = 132;
     private const int PlaneLettersMax = 38;
+    private const int WidthOfFlights = 64;
+    private const int NewsLettersBefore = 22;
+
+    /// <summary>The lines beside the airlines: progress, three kinds of news, the last line; and the terminal's own, where the cursor is.</summary>
+    private const int OtherLines = 6;
+    private const int FramedLines = 5;
+    private const int HeaderLines = 1;
 
     private static readonly TimeSpan RateOver = TimeSpan.FromSeconds(2);
 
@@ -22,12 +29,12 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
 
     /// <summary>Draws the table twice a second until the token is cancelled.</summary>
     public async Task DrawAsync(CancellationToken stop) =>
-        await AnsiConsole.Live(Picture()).AutoClear(true).StartAsync(async live =>
+        await AnsiConsole.Live(Picture(AnsiConsole.Profile.Width, AnsiConsole.Profile.Height)).AutoClear(true).StartAsync(async live =>
         {
             using PeriodicTimer tick = new(TimeSpan.FromMilliseconds(500), time);
             while (await NextAsync(tick, stop))
             {
-                live.UpdateTarget(Picture());
+                live.UpdateTarget(Picture(AnsiConsole.Profile.Width, AnsiConsole.Profile.Height));
             }
         });
 
@@ -62,7 +69,7 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
         }
     }
 
-    private static string Through => "The replay is through; the flow waits for more. Ctrl-C ends it.";
+    private static string Through => "All flights were played. Ctrl-C ends; run flights --again plays them again.";
 
     private async Task<bool> NextAsync(PeriodicTimer tick, CancellationToken stop)
     {
@@ -115,22 +122,38 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
         return seconds > 0 ? (board.Flights - flights) / seconds : null;
     }
 
-    private Rows Picture()
+    /// <summary>What a terminal of a size shows: a low one no frame, and then no small airlines, so that the header and the last line are always seen.</summary>
+    internal Rows Picture(int width, int height)
     {
-        Table table = new Table().Border(TableBorder.Rounded).Title("Flights out of New York");
+        bool framed = board.Airlines.Count + FramedLines + OtherLines <= height;
+        int room = Math.Max(1, height - OtherLines - (framed ? FramedLines : HeaderLines));
+        string[] shown = board.Airlines.Count <= room
+            ? [.. board.Airlines.Keys]
+            : [.. board.Airlines.OrderByDescending(airline => airline.Value.Total.Flights).Take(room - 1).Select(airline => airline.Key).Order(StringComparer.Ordinal)];
+        Table table = new Table().Border(framed ? TableBorder.Rounded : TableBorder.None);
+        if (framed)
+        {
+            table.Title("Flights out of New York");
+        }
+
         table.AddColumn("Airline").AddColumn(new TableColumn("Flights").RightAligned()).AddColumn(new TableColumn("Mean delay").RightAligned());
-        table.AddColumn("Last flight");
+        bool flights = width >= WidthOfFlights;
+        if (flights)
+        {
+            table.AddColumn("Last flight");
+        }
 
         // One line per airline, or the table would be higher than the screen: on a narrow one it says less.
-        bool planes = AnsiConsole.Profile.Width >= WidthOfPlanes;
-        bool names = AnsiConsole.Profile.Width >= (planes ? WidthOfAll : WidthOfNames);
+        bool planes = width >= WidthOfPlanes;
+        bool names = width >= (planes ? WidthOfAll : WidthOfNames);
         if (planes)
         {
             table.AddColumn("Plane");
         }
 
-        foreach ((string code, AirlineLine airline) in board.Airlines)
+        foreach (string code in shown)
         {
+            AirlineLine airline = board.Airlines[code];
             FlightWithPlane? last = airline.LastFlight;
             double? delay = airline.Total.MeanDepDelay;
             IRenderable[] cells =
@@ -138,27 +161,32 @@ internal sealed class FlightsView(FlightsBoard board, Func<EngineStatus> status,
                 new Text(names ? AirlineName.Of(code) : code, new Style(Color.Aqua)),
                 new Text($"{airline.Total.Flights:N0}"),
                 new Text($"{Minutes(delay)} min", new Style(delay > 15 ? Color.Red : delay > 5 ? Color.Yellow : Color.Green)),
-                new Text(last is null ? "" : $"{last.Scheduled:MM-dd HH:mm}  {last.Carrier}{last.Flight} {last.Origin}-{last.Dest}"),
+                .. flights ? [new Text(last is null ? "" : $"{last.Scheduled:MM-dd HH:mm}  {last.Carrier}{last.Flight} {last.Origin}-{last.Dest}")] : Array.Empty<IRenderable>(),
                 .. planes ? [new Text(last is null ? "" : Short($"{last.Manufacturer} {last.Model}, {last.Seats} seats"))] : Array.Empty<IRenderable>(),
             ];
             table.AddRow(cells);
         }
 
-        Grid news = new Grid().AddColumn().AddColumn(new GridColumn().RightAligned()).AddColumn();
+        if (shown.Length < board.Airlines.Count)
+        {
+            table.AddRow(new Text($"{board.Airlines.Count - shown.Length} more", new Style(Color.Grey)));
+        }
+
+        Grid news = new Grid().AddColumn().AddColumn(new GridColumn().RightAligned()).AddColumn(new GridColumn());
         foreach (News kind in board.AllNews)
         {
-            news.AddRow(new Text(kind.Name, new Style(Color.Aqua)), new Text($"{kind.Count:N0}"), new Text(kind.Newest ?? kind.Meaning));
+            news.AddRow(new Text(kind.Name, new Style(Color.Aqua)), new Text($"{kind.Count:N0}"), new Text(Short(kind.Newest ?? kind.Meaning, width - NewsLettersBefore)));
         }
 
         IRenderable end = IsThrough
-            ? new Text(Through, new Style(Color.Green))
+            ? new Text(Short(Through, width), new Style(Color.Green))
             : new Text(
-                replay is { } known && known.Replayed() >= known.Total ? "All flights are in the topic; the flow catches up. Ctrl-C ends." : "Ctrl-C ends; the next start goes on from here.",
+                Short(replay is { } known && known.Replayed() >= known.Total ? "All flights are in the topic; the flow catches up. Ctrl-C ends." : "Ctrl-C ends; the next start goes on from here.", width),
                 new Style(Color.Grey));
-        return new Rows(table, new Text(Progress()), news, end);
+        return new Rows(table, new Text(Short(Progress(), width)), news, end);
     }
 
-    private static string Short(string text) => text.Length <= PlaneLettersMax ? text : text[..(PlaneLettersMax - 1)] + "…";
+    private static string Short(string text, int letters = PlaneLettersMax) => text.Length <= letters ? text : text[..(Math.Max(1, letters) - 1)] + "…";
 
     public static string Minutes(double? minutes) => minutes is { } some ? $"{some:+0.0;-0.0;0.0}" : "-";
 }
