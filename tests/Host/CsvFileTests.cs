@@ -176,7 +176,7 @@ public sealed class CsvFileTests : IDisposable
         {
             pipe.Write(content);
             pipe.Dispose();
-        });
+        }, TestContext.Current.CancellationToken);
         Assert.Equal(20_000, Rows($"/dev/fd/{pipe.GetClientHandleAsString()}", () => pipe.DisposeLocalCopyOfClientHandle()));
         await writing;
     }

@@ -9,6 +9,9 @@ internal sealed partial class SimulationRun : IDisposable
     private const long OutOfRangeOffset = 999_999_999;
     private const string Refuses = "the simulation refuses this call";
     private const string PurgeRefused = "the simulation lets nobody delete records";
+    /// <summary>Whoever fences a writer again and again is another process of its instance's id.</summary>
+    private const string OfOneId = "uses instance id";
+
     private const string Away = "the simulation's broker is away";
     private const string CodeFailed = "the simulation lets this code fail";
     private const string NoSpace = "the simulation's disk is full";
@@ -644,7 +647,8 @@ internal sealed partial class SimulationRun : IDisposable
     {
         ExitCode.UserCode => error.Message.Contains(CodeFailed, StringComparison.Ordinal),
         ExitCode.Broker => error.Message.Contains(Refuses, StringComparison.Ordinal) || error.Message.Contains($"Offset {OutOfRangeOffset} ", StringComparison.Ordinal)
-            || (error.Message.Contains(Away, StringComparison.Ordinal) && error.Message.Contains("DescribeTopic", StringComparison.Ordinal) | error.Message.Contains("CreateTopic", StringComparison.Ordinal)),
+            || (error.Message.Contains(Away, StringComparison.Ordinal) && error.Message.Contains("DescribeTopic", StringComparison.Ordinal) | error.Message.Contains("CreateTopic", StringComparison.Ordinal))
+            || error.Message.Contains(OfOneId, StringComparison.Ordinal),
         ExitCode.State => error.Message.Contains(NoSpace, StringComparison.Ordinal),
 
         _ => SimulationKinds.Is(error),

@@ -135,7 +135,7 @@ public sealed class StatusServerTests : IDisposable
         await using StatusServer server = await Serve(engine, telemetry);
         using HttpClient client = new() { BaseAddress = new Uri(server.Address) };
 
-        string page = await client.GetStringAsync("/metrics");
+        string page = await client.GetStringAsync("/metrics", TestContext.Current.CancellationToken);
 
         Assert.DoesNotContain("otel_metric_overflow", page, StringComparison.Ordinal);
         string[] lines = [.. page.Split('\n').Where(line => line.Contains("app=\"wide\"", StringComparison.Ordinal))];
