@@ -6,6 +6,7 @@ namespace KStreamSharp.Hosting;
 internal static class BrokerCalls
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AwaitPatience = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(50);
 
     /// <summary>The Kafka of the settings, else a broker embedded in the folder <c>broker</c> of the state folder.</summary>
@@ -14,7 +15,7 @@ internal static class BrokerCalls
     public static Broker Open(HostOptions options, ILoggerFactory logging) =>
         options is { Kafka: null, StatefulSet: { } set, IsEmbedded: false }
             ? throw new UsageException(
-                $"This is a pod of StatefulSet '{set}', and no broker is named: it would run on a broker of its own, healthy and without work. Set KStreamSharp:Kafka:BootstrapServers (in the chart config.Kafka.BootstrapServers), or, for a trial inside the pod, KStreamSharp:Broker=embedded (embedded=true).")
+                $"This is a pod of StatefulSet '{set}', and no broker is named: it would run on an embedded broker of its own, healthy and idle. Set KStreamSharp:Kafka:BootstrapServers (in the chart config.Kafka.BootstrapServers), or, for a trial inside the pod, KStreamSharp:Broker=embedded (embedded=true).")
         : options.Kafka is not { } kafka ? EmbeddedBroker.Open(EmbeddedFolder(options))
         : options.BrokerWait is { } wait ? new KafkaBroker(kafka, logging) { Patience = wait }
         : new KafkaBroker(kafka, logging);
@@ -34,6 +35,21 @@ internal static class BrokerCalls
         // A question cannot be taken back: its thread goes on until the client gives up.
         string topic = flow.Describe().Steps.First(step => step.Operator == "input").Topic!;
         await Task.Run(() => Ask(() => broker.TopicId(topic)), CancellationToken.None).WaitAsync(stop);
+    }
+
+    /// <summary>Waits until something is so on the broker.</summary>
+    /// <exception cref="StreamException">It was not so in time; with the message of <paramref name="otherwise"/>.</exception>
+    public static void Await(Func<bool> condition, Func<string> otherwise)
+    {
+        for (long began = TimeProvider.System.GetTimestamp(); !condition();)
+        {
+            if (TimeProvider.System.GetElapsedTime(began) > AwaitPatience)
+            {
+                throw new StreamException(ExitCode.Broker, otherwise());
+            }
+
+            Thread.Sleep(Turn);
+        }
     }
 
     /// <summary>Whether there is an embedded broker in the state folder.</summary>

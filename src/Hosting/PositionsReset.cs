@@ -52,7 +52,7 @@ internal sealed class PositionsReset(Broker broker, Dataflow flow, string app, S
         using GroupMember member = BrokerCalls.Ask(() => Broker.JoinGroup(new GroupOptions { Group = App, Topic = InternalTopics.Shards(App), InstanceId = null, Voided = _ => _voided = true }));
         try
         {
-            Await(
+            BrokerCalls.Await(
                 () =>
                 {
                     Turn(member);
@@ -97,7 +97,7 @@ internal sealed class PositionsReset(Broker broker, Dataflow flow, string app, S
         (Step Step, TopicPartition Partition)[] sources = [.. topics.Sources(flow, App, shard)];
         long?[] group = Positions([.. sources.Select(source => source.Partition)]);
         TopicPartition changelog = new(InternalTopics.Changelog(App), shard);
-        CommitMarker? marker = LastMarker(changelog, BrokerCalls.Ask(() => Broker.EndOffset(changelog, committedOnly: false)));
+        CommitMarker? marker = LastCommit.Find(Broker, App, changelog, BrokerCalls.Ask(() => Broker.EndOffset(changelog, committedOnly: false)), "reset")?.Marker;
         if (marker is null && Array.Exists(group, position => position is not null))
         {
             throw new StreamException(

@@ -132,7 +132,7 @@ internal sealed class Reset(Broker broker, Dataflow flow, string app, LocalFolde
         for (int shard = 0; shard < shards; shard++)
         {
             TopicPartition partition = new(changelog, shard);
-            CommitMarker? marker = LastMarker(partition, BrokerCalls.Ask(() => Broker.EndOffset(partition, committedOnly: true)));
+            CommitMarker? marker = LastCommit.Find(Broker, App, partition, BrokerCalls.Ask(() => Broker.EndOffset(partition, committedOnly: true)), "reset")?.Marker;
             topics.UnionWith((marker?.Positions.Keys ?? []).Select(source => source.Topic).Where(IsRepartition));
         }
 

@@ -6,9 +6,6 @@ namespace KStreamSharp.Hosting;
 /// <param name="reached">Called after each numbered step; tests stop there.</param>
 internal abstract class ResetJob(Broker broker, string app, Action<string>? reached)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan Nap = TimeSpan.FromMilliseconds(50);
-
     protected Broker Broker { get; } = broker;
 
     protected string App { get; } = app;
@@ -41,61 +38,9 @@ internal abstract class ResetJob(Broker broker, string app, Action<string>? reac
     protected long?[] Positions(IReadOnlyList<TopicPartition> partitions)
     {
         long?[] positions = [];
-        Await(
+        BrokerCalls.Await(
             () => BrokerCalls.Ask(() => Broker.TryGetCommittedOffsets(App, partitions, out positions)),
             () => $"A transaction of application '{App}' is still open on its positions. It ends by its time-out; then reset again.");
         return positions;
-    }
-
-    /// <summary>The last commit marker in a changelog partition as far as it is committed; null when there is none.</summary>
-    /// <param name="changelog">The partition.</param>
-    /// <param name="end">Where to stop; waits until it can be read up to there.</param>
-    protected CommitMarker? LastMarker(TopicPartition changelog, long end)
-    {
-        long start = BrokerCalls.Ask(() => Broker.StartOffset(changelog));
-        using Reader reader = Broker.CreateReader(readCommitted: true);
-
-        // It is the last record of the last commit. Only records of aborted transactions and markers of their ends come after it.
-        for (long back = 1_000; ; back *= 10)
-        {
-            long from = Math.Max(start, end - back);
-            CommitMarker? last = null;
-            reader.Assign(changelog, from);
-            Await(
-                () =>
-                {
-                    while (BrokerCalls.Ask(() => reader.Read(changelog, 10_000)) is { } batch)
-                    {
-                        for (int i = 0; i < batch.Count; i++)
-                        {
-                            if (batch[i].Offset < end && ShardChanges.ReadKey(batch[i].Key, out _) is null)
-                            {
-                                last = CommitMarker.Read(batch[i].Value);
-                            }
-                        }
-                    }
-
-                    return reader.Position(changelog) >= end;
-                },
-                () => $"A transaction of application '{App}' is still open in {changelog} at offset {reader.Position(changelog)}. It ends by its time-out; then reset again.");
-            if (last is not null || from == start)
-            {
-                return last;
-            }
-        }
-    }
-
-    /// <exception cref="StreamException">It was not so in time.</exception>
-    protected static void Await(Func<bool> condition, Func<string> otherwise)
-    {
-        for (long began = TimeProvider.System.GetTimestamp(); !condition();)
-        {
-            if (TimeProvider.System.GetElapsedTime(began) > Patience)
-            {
-                throw new StreamException(ExitCode.Broker, otherwise());
-            }
-
-            Thread.Sleep(Nap);
-        }
     }
 }

@@ -132,10 +132,9 @@ internal sealed class StateCommands
                     $"Whether other instances have these shards now is not known without the broker: name it by --kafka HOST:PORT. --local shows the {state.Name} as it is.");
         }
 
-        string file = Path.Combine(host.Stream.StateDir, app, "instance");
         Broker broker = BrokerCalls.Open(host, _logging);
         using IDisposable closing = (IDisposable)broker;
-        return new ShardOwners(broker, app).Elsewhere(state, File.Exists(file) ? File.ReadAllText(file).Trim() : "");
+        return new ShardOwners(broker, app).Elsewhere(state, StateFolder.InstanceIn(Path.Combine(host.Stream.StateDir, app)));
     }
 
     private StoredSnapshots OpenSnapshots(HostOptions host, string app, string name)

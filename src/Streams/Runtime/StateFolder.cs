@@ -41,12 +41,11 @@ internal sealed class StateFolder : IDisposable
                 path, process => $"The state folder {path} is in use by process {process}. End that process, or give this one another folder by StateDir (--state-dir).");
             CheckFormat(path);
             WriteFormat(path);
-            string idFile = System.IO.Path.Combine(path, "instance");
-            string kept = ReadLine(idFile);
+            string kept = InstanceIn(path);
             string id = instanceId ?? (kept.Length > 0 ? kept : Guid.NewGuid().ToString("N")[..12]);
             if (id != kept)
             {
-                WriteLine(idFile, id);
+                WriteLine(IdFile(path), id);
             }
 
             foreach (string checkpoint in Directory.EnumerateDirectories(path, "shard-*.snapshot*"))
@@ -138,6 +137,11 @@ internal sealed class StateFolder : IDisposable
             WriteLine(FormatFile(path), Format);
         }
     }
+
+    /// <summary>The id of the instance that lives in a folder; empty when none has.</summary>
+    public static string InstanceIn(string path) => ReadLine(IdFile(path));
+
+    private static string IdFile(string path) => System.IO.Path.Combine(path, "instance");
 
     /// <summary>What a file says; nothing where there is none, or a full disk kept it from being written.</summary>
     private static string ReadLine(string file) => File.Exists(file) ? File.ReadAllText(file).Trim() : "";
