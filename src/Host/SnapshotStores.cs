@@ -1,3 +1,4 @@
+using System.Collections.Specialized;
 using System.Web;
 using Azure.Identity;
 using KStreamSharp.Snapshots.AzureBlob;
@@ -14,13 +15,7 @@ internal static class SnapshotStores
     /// <exception cref="ArgumentException">A part of the URI cannot be used.</exception>
     public static ISnapshotStore S3(Uri uri)
     {
-        System.Collections.Specialized.NameValueCollection query = HttpUtility.ParseQueryString(uri.Query);
-        string[] known = ["endpoint", "region"];
-        if (query.AllKeys.FirstOrDefault(name => !known.Contains(name)) is { } odd)
-        {
-            throw new ArgumentException($"it has no parameter '{odd}'. There are: {string.Join(", ", known)}.");
-        }
-
+        NameValueCollection query = Parameters(uri, "endpoint", "region");
         Uri? endpoint = null;
         if (query["endpoint"] is { } text && (!Uri.TryCreate(text, UriKind.Absolute, out endpoint) || endpoint.Scheme is not ("http" or "https")))
         {
@@ -38,12 +33,7 @@ internal static class SnapshotStores
     /// <exception cref="ArgumentException">Neither the account nor the variable is there, or a part of the URI cannot be used.</exception>
     public static ISnapshotStore AzureBlob(Uri uri)
     {
-        System.Collections.Specialized.NameValueCollection query = HttpUtility.ParseQueryString(uri.Query);
-        if (query.AllKeys.FirstOrDefault(name => name != "account") is { } odd)
-        {
-            throw new ArgumentException($"it has no parameter '{odd}'. There is: account.");
-        }
-
+        NameValueCollection query = Parameters(uri, "account");
         if (query["account"] is { Length: > 0 } account)
         {
             return new AzureBlobSnapshotStore(ServiceOf(account), new DefaultAzureCredential(), uri.Host, Prefix(uri));
@@ -52,6 +42,14 @@ internal static class SnapshotStores
         return Environment.GetEnvironmentVariable(AzureVariable) is { Length: > 0 } connection
             ? new AzureBlobSnapshotStore(connection, uri.Host, Prefix(uri))
             : throw new ArgumentException($"the environment variable {AzureVariable} is not set. Set it, or name the account (?account=NAME) and let the process have an identity that may use it.");
+    }
+
+    private static NameValueCollection Parameters(Uri uri, params string[] known)
+    {
+        NameValueCollection query = HttpUtility.ParseQueryString(uri.Query);
+        return query.AllKeys.FirstOrDefault(name => !known.Contains(name)) is { } odd
+            ? throw new ArgumentException($"it has no parameter '{odd}'. There {(known.Length == 1 ? "is" : "are")}: {string.Join(", ", known)}.")
+            : query;
     }
 
     private static Uri ServiceOf(string account)

@@ -14,8 +14,8 @@ internal sealed record MemoryBudget(long Limit, long Heap, long BlockCache, long
     /// <summary>Code, threads, and what RocksDB and the client take beside.</summary>
     private const long Rest = 128L << 20;
 
-    /// <summary>By the client's settings of a worker: its writer's queue, and its reader's buffer and queue.</summary>
-    private const long QueuesOfWorker = (64L + 16 + 16) << 20;
+    /// <summary>Of a worker: its writer's queue, and its reader's queue and buffer.</summary>
+    private const long QueuesOfWorker = KafkaSettings.WriterQueueBytes + KafkaSettings.ReaderQueueBytes + KafkaPartition.BytesMax;
 
     private static readonly string[] LimitFiles = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
@@ -26,7 +26,7 @@ internal sealed record MemoryBudget(long Limit, long Heap, long BlockCache, long
     /// <summary>Null where all fits.</summary>
     public string? Warning => Sum <= Limit ? null : string.Create(
         CultureInfo.InvariantCulture,
-        $"Together {Mib(Sum)} MiB are more than the limit: at worst the container is killed. Raise its limit, or take fewer workers (--workers), a smaller heap (DOTNET_GCHeapHardLimitPercent, in hexadecimal), or less for RocksDB (--block-cache-bytes, --write-buffer-bytes).");
+        $"These add up to {Mib(Sum)} MiB, more than the limit, so the container may be killed. Raise the limit, or use fewer workers (--workers), a smaller heap (DOTNET_GCHeapHardLimitPercent, in hexadecimal), or less memory for RocksDB (--block-cache-bytes, --write-buffer-bytes).");
 
     private long Sum => Heap + BlockCache + WriteBuffers + Queues + Rest;
 

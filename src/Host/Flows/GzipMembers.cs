@@ -9,11 +9,10 @@ namespace KStreamSharp.Flows;
 /// </summary>
 internal sealed class GzipMembers(InputBytes source) : ReadOnlyStream
 {
-    private static readonly uint[] Table = MakeTable();
+    private readonly System.IO.Hashing.Crc32 _checksum = new();
 
     private DeflateStream? _member;
     private long _memberStart;
-    private uint _checksum;
     private uint _length;
 
     /// <exception cref="InvalidDataException">The file is cut off or damaged; the message names the byte.</exception>
@@ -29,7 +28,8 @@ internal sealed class GzipMembers(InputBytes source) : ReadOnlyStream
             int count = Inflate(buffer);
             if (count > 0)
             {
-                Add(buffer[..count]);
+                _checksum.Append(buffer[..count]);
+                _length += (uint)count;
                 return count;
             }
 
@@ -90,7 +90,7 @@ internal sealed class GzipMembers(InputBytes source) : ReadOnlyStream
         }
 
         Skip((flags & 2) != 0 ? 2 : 0);
-        _checksum = uint.MaxValue;
+        _checksum.Reset();
         _length = 0;
         _member = new DeflateStream(source, CompressionMode.Decompress, leaveOpen: true);
         return true;
@@ -110,7 +110,7 @@ internal sealed class GzipMembers(InputBytes source) : ReadOnlyStream
         _member!.Dispose();
         _member = null;
         Span<byte> trailer = stackalloc byte[8];
-        BinaryPrimitives.WriteUInt32LittleEndian(trailer, ~_checksum);
+        BinaryPrimitives.WriteUInt32LittleEndian(trailer, _checksum.GetCurrentHashAsUInt32());
         BinaryPrimitives.WriteUInt32LittleEndian(trailer[4..], _length);
         if (!source.GoBehind(trailer))
         {
@@ -128,34 +128,5 @@ internal sealed class GzipMembers(InputBytes source) : ReadOnlyStream
         {
             Next();
         }
-    }
-
-    private void Add(ReadOnlySpan<byte> data)
-    {
-        uint checksum = _checksum;
-        foreach (byte one in data)
-        {
-            checksum = Table[(byte)(checksum ^ one)] ^ (checksum >> 8);
-        }
-
-        _checksum = checksum;
-        _length += (uint)data.Length;
-    }
-
-    private static uint[] MakeTable()
-    {
-        uint[] table = new uint[256];
-        for (uint i = 0; i < 256; i++)
-        {
-            uint value = i;
-            for (int bit = 0; bit < 8; bit++)
-            {
-                value = (value & 1) != 0 ? 0xedb88320 ^ (value >> 1) : value >> 1;
-            }
-
-            table[i] = value;
-        }
-
-        return table;
     }
 }

@@ -44,7 +44,7 @@ public sealed class Dataflow
     public KeyedStream<TKey, TValue> Input<TKey, TValue>(string id, KeyedTopic<TKey, TValue> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        Outlet<Keyed<TKey, TValue>> outlet = AddInput(id, topic.Name, options, new KeyedDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value), new TopicForm<TKey, TValue>(topic.Name, topic.Key, topic.Value));
+        Outlet<Keyed<TKey, TValue>> outlet = AddInput(id, topic.Name, options, new KeyedDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value), topic.Form);
         return new KeyedStream<TKey, TValue>(outlet, topic.Key, topic.Value, keyChangedBy: null);
     }
 
@@ -58,7 +58,7 @@ public sealed class Dataflow
     public Stream<T> Input<T>(string id, ValueTopic<T> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value, topic.TakesNull), new TopicForm<string, T>(topic.Name, null, topic.Value)));
+        return new Stream<T>(AddInput(id, topic.Name, options, new ValueDecoder<T>(topic.Name, topic.Value, topic.TakesNull), topic.Form));
     }
 
     /// <summary>Reads whole records of a topic.</summary>
@@ -72,7 +72,7 @@ public sealed class Dataflow
     public Stream<Record<TKey, TValue>> Input<TKey, TValue>(string id, RecordTopic<TKey, TValue> topic, InputOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        return new Stream<Record<TKey, TValue>>(AddInput(id, topic.Name, options, new RecordDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value), new TopicForm<TKey, TValue>(topic.Name, topic.Key, topic.Value)));
+        return new Stream<Record<TKey, TValue>>(AddInput(id, topic.Name, options, new RecordDecoder<TKey, TValue>(topic.Name, topic.Key, topic.Value), topic.Form));
     }
 
     /// <summary>Checks the whole flow; running, describing and driving it do so by themselves.</summary>

@@ -73,6 +73,9 @@ public sealed class KeyedTopic<TKey, TValue>
 
     /// <summary>The serde of the values.</summary>
     public Serde<TValue> Value { get; }
+
+    /// <summary>How a person reads and writes its records.</summary>
+    internal TopicForm Form => new TopicForm<TKey, TValue>(Name, Key, Value);
 }
 
 /// <summary>A topic of values; made by <see cref="Topic.Values{T}"/> or <see cref="Topic.ValuesOrNull{T}"/>.</summary>
@@ -94,6 +97,9 @@ public sealed class ValueTopic<T>
 
     /// <summary>Whether a record without a value is an item.</summary>
     internal bool TakesNull { get; }
+
+    /// <summary>How a person reads and writes its records.</summary>
+    internal TopicForm Form => new TopicForm<string, T>(Name, null, Value);
 }
 
 /// <summary>A topic of whole records; made by <see cref="Topic.Records{TKey, TValue}"/>.</summary>
@@ -116,6 +122,9 @@ public sealed class RecordTopic<TKey, TValue>
 
     /// <summary>The serde of the values.</summary>
     public Serde<TValue> Value { get; }
+
+    /// <summary>How a person reads and writes its records.</summary>
+    internal TopicForm Form => new TopicForm<TKey, TValue>(Name, Key, Value);
 }
 
 /// <summary>A record as a topic has it.</summary>

@@ -20,7 +20,7 @@ public sealed partial class Stream<T>
             Outlet,
             topic.Name,
             (instance, step) => new OutputPort<T>(instance, step.Id, topic.Name, new ValueEncoder<T>(topic.Name, topic.Value)),
-            new TopicForm<string, T>(topic.Name, null, topic.Value));
+            topic.Form);
     }
 }
 
@@ -47,7 +47,7 @@ public static class RecordStreams
             stream.Outlet,
             topic.Name,
             (instance, step) => new OutputPort<Record<TKey, TValue>>(instance, step.Id, topic.Name, new RecordEncoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)),
-            new TopicForm<TKey, TValue>(topic.Name, topic.Key, topic.Value));
+            topic.Form);
     }
 }
 
@@ -74,7 +74,7 @@ public sealed partial class KeyedStream<TKey, TValue>
             Outlet,
             topic.Name,
             (instance, step) => new OutputPort<Keyed<TKey, TValue>>(instance, step.Id, topic.Name, new KeyedEncoder<TKey, TValue>(topic.Name, topic.Key, topic.Value)),
-            new TopicForm<TKey, TValue>(topic.Name, topic.Key, topic.Value));
+            topic.Form);
     }
 }
 

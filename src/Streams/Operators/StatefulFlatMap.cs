@@ -90,23 +90,27 @@ internal sealed class StatefulFlatMapLogic<TKey, TIn, TOut, TSlot>(StateMapper<T
     }
 }
 
-internal sealed class StatefulEmitLogic<TKey, TIn, TOut, TSlot>(StateEmitter<TSlot, TIn, TOut> mapper, Serde<TSlot> serde)
-    : SlotLogic<TKey, TIn, TOut, TSlot>(serde)
+internal sealed class StatefulEmitLogic<TKey, TIn, TOut, TSlot> : SlotLogic<TKey, TIn, TOut, TSlot>
 {
+    private readonly StateEmitter<TSlot, TIn, TOut> _mapper;
+    private readonly Action<TOut> _emit;
+
+    /// <summary>The context of the call under way; null between calls.</summary>
+    private StatefulContext<TKey, TOut>? _context;
+
+    public StatefulEmitLogic(StateEmitter<TSlot, TIn, TOut> mapper, Serde<TSlot> serde)
+        : base(serde)
+    {
+        _mapper = mapper;
+        _emit = value => (_context ?? throw new InvalidOperationException("The emitter of a StatefulFlatMap was called after the mapper had returned.")).Emit(value);
+    }
+
     public override StateAction OnItem(TIn value, StatefulContext<TKey, TOut> context)
     {
         context.Owner = StateCopy<TSlot, TOut>.IsPossible ? this : null;
-        bool isOver = false;
-        mapper(ref Slot, value, made =>
-        {
-            if (isOver)
-            {
-                throw new InvalidOperationException("The emitter of a StatefulFlatMap was called after the mapper had returned.");
-            }
-
-            context.Emit(made);
-        });
-        isOver = true;
+        _context = context;
+        _mapper(ref Slot, value, _emit);
+        _context = null;
         return Action;
     }
 }

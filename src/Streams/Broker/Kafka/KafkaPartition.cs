@@ -6,7 +6,8 @@ namespace KStreamSharp;
 internal sealed class KafkaPartition(long position, RecordMemory memory) : RecordBatch
 {
     private const int RecordsMax = 20_000;
-    private const int BytesMax = 16 << 20;
+    /// <summary>The bytes of records after which a buffer is full.</summary>
+    public const int BytesMax = 16 << 20;
 
     private Entry[] _entries = new Entry[64];
     private int _head;

@@ -9,6 +9,12 @@ namespace KStreamSharp;
 /// </summary>
 internal sealed class KafkaSettings
 {
+    /// <summary>What a writer's client may hold of records that go, unless the user says otherwise.</summary>
+    public const long WriterQueueBytes = 64L << 20;
+
+    /// <summary>What a reader's client may hold of records that come, beside the buffers of its partitions.</summary>
+    public const long ReaderQueueBytes = 16L << 20;
+
     private const string ByTheEngine = "the engine sets it";
 
     /// <summary>The settings that cannot be given, with the reason.</summary>
@@ -96,7 +102,7 @@ internal sealed class KafkaSettings
             // Past its bounds the client leaves a partition alone for this long; the default of 1 s starves a fast reader.
             ["fetch.queue.backoff.ms"] = "5",
             ["queued.min.messages"] = "20000",
-            ["queued.max.messages.kbytes"] = "16384",
+            ["queued.max.messages.kbytes"] = (ReaderQueueBytes >> 10).ToString(CultureInfo.InvariantCulture),
 
             // A partition that is assigned waits until the fetch under way is answered, and only an empty one tells of an end.
             ["fetch.wait.max.ms"] = hurries ? "10" : "100",
@@ -190,7 +196,7 @@ internal sealed class KafkaSettings
     {
         ["linger.ms"] = "5",
         ["queue.buffering.max.messages"] = "1000000",
-        ["queue.buffering.max.kbytes"] = "65536",
+        ["queue.buffering.max.kbytes"] = (WriterQueueBytes >> 10).ToString(CultureInfo.InvariantCulture),
     };
 
     private static bool IsSecret(string name) =>
