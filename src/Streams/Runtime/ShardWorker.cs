@@ -272,14 +272,20 @@ internal sealed class ShardWorker : IDisposable
         }
     }
 
+    /// <summary>A call that may wait for the broker, which is no step that hangs: the stall watch does not count it.</summary>
+    private void AwaitBroker(Action call)
+    {
+        Volatile.Write(ref _turnBegan, 0);
+        call();
+        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
+    }
+
     private bool AdoptAndLetGo()
     {
         bool moved = false;
         if (!_transaction.IsReady && _membership.HasBeenAssigned)
         {
-            Volatile.Write(ref _turnBegan, 0);
-            _transaction.Ready();
-            Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
+            AwaitBroker(_transaction.Ready);
             moved = true;
         }
 
@@ -704,9 +710,6 @@ internal sealed class ShardWorker : IDisposable
 
         _announcedOpen = false;
         Begin();
-
-        // As in Guard: what follows may wait for the broker.
-        Volatile.Write(ref _turnBegan, 0);
         foreach (Shard shard in touched.Where(_shards.Contains))
         {
             Purge(shard);
@@ -716,8 +719,6 @@ internal sealed class ShardWorker : IDisposable
                 shard.FlushedAt = _parts.Time.GetTimestamp();
             }
         }
-
-        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
     }
 
     private void Complete(Shard[] touched)
@@ -769,7 +770,7 @@ internal sealed class ShardWorker : IDisposable
             {
                 try
                 {
-                    _parts.Broker.DeleteRecords(source.Partition, source.Committed);
+                    AwaitBroker(() => _parts.Broker.DeleteRecords(source.Partition, source.Committed));
                 }
                 catch (BrokerException error)
                 {
@@ -880,9 +881,7 @@ internal sealed class ShardWorker : IDisposable
     private void AbortAndRewind(string reason)
     {
         Log.Aborted(_parts.Logger, reason);
-        Volatile.Write(ref _turnBegan, 0);
-        _transaction.Abort();
-        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
+        AwaitBroker(_transaction.Abort);
         foreach (Shard shard in _shards)
         {
             if (shard.Touched)
