@@ -331,7 +331,7 @@ internal sealed partial class HostSettings
 
     private static bool Bool(string text) => bool.TryParse(text, out bool flag) ? flag : throw new FormatException("true or false is needed.");
 
-    private static bool Embedded(string text) => text == "embedded" ? true : throw new FormatException("it is embedded, or left out; Kafka is named by --kafka HOST:PORT.");
+    private static bool Embedded(string text) => text == "embedded" ? true : throw new FormatException("only embedded is accepted; name Kafka by --kafka HOST:PORT.");
 
     private static bool Json(string text) => text switch
     {

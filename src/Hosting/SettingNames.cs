@@ -64,7 +64,7 @@ internal sealed class SettingNames(string section, string[] settings, (string Na
     {
         if (below.Length > 0)
         {
-            string several = setting.EndsWith($":{nameof(KafkaOptions.BootstrapServers)}", Any) ? " Several brokers stand in it with commas between." : "";
+            string several = setting.EndsWith($":{nameof(KafkaOptions.BootstrapServers)}", Any) ? " Give several brokers as one value, separated by commas." : "";
             throw new UsageException($"{section}:{setting} is one value, and the configuration has {below[0].Path} below it.{several}");
         }
 

@@ -316,7 +316,7 @@ internal sealed class StateLook
         using StoredShard stored = _state.OpenShard(shard);
         string since = stored.Marker is { } marker ? $"the last commit here was at {Time(marker.BrokerTime)}" : "there was never a commit here";
         return $"Shard {shard} is instance {_elsewhere[shard].Instance}'s now, which committed at {Time(_elsewhere[shard].LastCommit.ToUnixTimeMilliseconds())}; {since}. "
-            + "What is here of it is old and left out. Ask in the folder of that instance, or show it all the same by --local.";
+            + "The copy here is old and is left out. Look in that instance's folder, or add --local to show it anyway.";
     }
 
     private void TellUnread(string step)

@@ -42,13 +42,13 @@ internal static class JsonStrict
     {
         if (data is [0xEF, 0xBB, 0xBF, ..])
         {
-            return " It begins with a byte order mark (EF BB BF), which JSON has not. Have the producer leave it out, or name a serde that passes over it.";
+            return " It begins with a byte order mark (EF BB BF), which JSON does not allow. Have the producer leave it out, or name a serde that passes over it.";
         }
 
         if (data is [0, _, _, _, _, _, ..])
         {
             string id = BinaryPrimitives.ReadInt32BigEndian(data[1..]).ToString(CultureInfo.InvariantCulture);
-            return $" It begins as Confluent's frame (0, then schema id {id}). Have the producer write plain JSON, or name a serde that passes over the first 5 bytes.";
+            return $" It begins like Confluent's frame (0, then schema id {id}). Have the producer write plain JSON, or name a serde that passes over the first 5 bytes.";
         }
 
         try

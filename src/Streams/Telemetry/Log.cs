@@ -124,6 +124,6 @@ internal static partial class Log
     [LoggerMessage(603, LogLevel.Warning, "Topic '{Topic}' has {Setting}={Value}: {Why}. Set it by 'kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics --entity-name {Topic} --add-config {Setting}={Wanted}'.")]
     public static partial void TopicRuleWeak(ILogger logger, string topic, string setting, string value, string why, string wanted);
 
-    [LoggerMessage(604, LogLevel.Warning, "Whether the topics are still the ones of the start cannot be looked at; it is tried again in {Minutes:F0} min: {Reason}")]
+    [LoggerMessage(604, LogLevel.Warning, "Cannot check whether the topics are still those of the start; trying again in {Minutes:F0} min: {Reason}")]
     public static partial void TopicsNotLookedAt(ILogger logger, double minutes, string reason);
 }

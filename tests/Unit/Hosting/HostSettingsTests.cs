@@ -120,7 +120,7 @@ public class HostSettingsTests
     [InlineData("Snapshots", "KStreamSharp:Snapshots is a group and takes no value of its own. Perhaps KStreamSharp:Snapshots:Store is meant. ")]
     [InlineData("Kubernetes", "KStreamSharp:Kubernetes is a group and takes no value of its own. ")]
     [InlineData("Kafka:Settings", "KStreamSharp:Kafka:Settings is a group and takes no value of its own. Perhaps KStreamSharp:Kafka:Settings:NAME is meant. ")]
-    [InlineData("Kafka:BootstrapServers:0", "KStreamSharp:Kafka:BootstrapServers is one value, and the configuration has KStreamSharp:Kafka:BootstrapServers:0 below it. Several brokers stand in it with commas between.")]
+    [InlineData("Kafka:BootstrapServers:0", "KStreamSharp:Kafka:BootstrapServers is one value, and the configuration has KStreamSharp:Kafka:BootstrapServers:0 below it. Give several brokers as one value, separated by commas.")]
     [InlineData("StateDir:Path", "KStreamSharp:StateDir is one value, and the configuration has KStreamSharp:StateDir:Path below it.")]
     [InlineData("UntilEnd:0", "KStreamSharp:UntilEnd is one value, ")]
     [InlineData("Kafka:Settings:ssl:ca", "KStreamSharp:Kafka:Settings:ssl:ca is not understood: ")]

@@ -22,7 +22,7 @@ public class MemoryBudgetTests
         MemoryBudget budget = MemoryBudget.Of(Gib, Gib * 3 / 4, new StreamOptions(), usesKafka: true, processors: 64);
 
         Assert.Contains("(64 workers)", budget.Line, StringComparison.Ordinal);
-        Assert.StartsWith("Together 7168 MiB are more than the limit", budget.Warning, StringComparison.Ordinal);
+        Assert.StartsWith("These add up to 7168 MiB, more than the limit", budget.Warning, StringComparison.Ordinal);
         Assert.Contains("--workers", budget.Warning, StringComparison.Ordinal);
     }
 

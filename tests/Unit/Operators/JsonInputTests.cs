@@ -20,7 +20,7 @@ public class JsonInputTests
         { """{"Item":null,"Amount":5}""", "Serde.Json<Order>(strict: false)" },
         { """{"Item":"tea","Amount":5,"Amount":6}""", "Serde.Json<Order>(strict: false)" },
         { "null", "the JSON value null" },
-        { "\uFEFF{\"Item\":\"tea\",\"Amount\":5}", "a byte order mark (EF BB BF), which JSON has not. Have the producer leave it out" },
+        { "\uFEFF{\"Item\":\"tea\",\"Amount\":5}", "a byte order mark (EF BB BF), which JSON does not allow. Have the producer leave it out" },
         { "\0\0\0\u0001\u0002{\"Item\":\"tea\",\"Amount\":5}", "Confluent's frame (0, then schema id 258). Have the producer write plain JSON" },
         { "\0", "'0x00' is an invalid start of a value" },
         { "{tea", "'t' is an invalid start of a property name" },

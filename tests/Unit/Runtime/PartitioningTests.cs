@@ -136,7 +136,7 @@ public class PartitioningTests
             instance.TopicWatch.Step();
         }
 
-        Assert.Contains(lines.All, line => line.Contains("it is tried again in 1 min: not allowed", StringComparison.Ordinal));
+        Assert.Contains(lines.All, line => line.Contains("trying again in 1 min: not allowed", StringComparison.Ordinal));
         Directory.Delete(folder, recursive: true);
     }
 

@@ -49,7 +49,7 @@ internal sealed class Snapshotter(EngineParts parts) : IDisposable
             Interlocked.Increment(ref parts.Counters.SnapshotFailures);
             if (options.Required)
             {
-                throw new StreamException(ExitCode.Broker, $"The snapshot store cannot be used, and snapshots are required: {error.Message.TrimEnd('.')}. Mend that, or do without (Snapshots:Required, SnapshotOptions.Required).", error);
+                throw new StreamException(ExitCode.Broker, $"The snapshot store cannot be used, and snapshots are required: {error.Message.TrimEnd('.')}. Fix that, or set Snapshots:Required (SnapshotOptions.Required) to false.", error);
             }
 
             Log.StoreCannotBeUsed(parts.Logger, error.Message);
