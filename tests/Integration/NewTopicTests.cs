@@ -26,6 +26,19 @@ public sealed class NewTopicTests(KafkaCluster cluster) : IDisposable
         Assert.Equal(3, (await found)?.Partitions);
     }
 
+    [Fact]
+    public async Task TheEndOfAPartitionThatTheBrokerHasNotHeardOfIsAskedForAgain()
+    {
+        using KafkaBroker broker = new(
+            new KafkaOptions { BootstrapServers = cluster.Address, Settings = new Dictionary<string, string> { ["debug"] = "admin" } }, Hears("No leaders found"));
+
+        Task<long> end = Task.Run(() => broker.EndOffset(new(_name, 0), committedOnly: true), TestContext.Current.CancellationToken);
+        Assert.True(_hasHeard.Wait(Limit, TestContext.Current.CancellationToken));
+        broker.CreateTopic(new TopicSpec(_name, 1, TopicCleanup.Keep));
+
+        Assert.Equal(0, await end);
+    }
+
     [Theory]
     [InlineData(KafkaGroupProtocol.Classic, "no matching topics")]
     [InlineData(KafkaGroupProtocol.Consumer, "ConsumerGroupHeartbeat of member")]

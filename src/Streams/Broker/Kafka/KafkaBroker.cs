@@ -27,7 +27,7 @@ public sealed class KafkaBroker : Broker, IDisposable
     private readonly ConcurrentDictionary<string, Lazy<IConsumer<Ignore, Ignore>>> _positions = [];
 
     /// <summary>Topics that were not found when they had to be there, and since when.</summary>
-    private readonly ConcurrentDictionary<string, long> _absentSince = [];
+    private readonly ConcurrentDictionary<TopicPartition, long> _absentSince = [];
     private readonly KafkaAdmin _admin;
 
     /// <summary>A cluster; nothing is asked of it yet.</summary>
@@ -378,27 +378,27 @@ public sealed class KafkaBroker : Broker, IDisposable
                 }
                 catch (ListOffsetsException error)
                 {
-                    throw new KafkaException(error.Result.ResultInfos[0].TopicPartitionOffsetError.Error);
+                    throw new KafkaException(KafkaErrors.OfLeader(error.Result.ResultInfos[0].TopicPartitionOffsetError.Error));
                 }
             });
         }
-        catch (BrokerException error) when (error.Consequence == Consequence.Retry && IsAbsent(partition.Topic))
+        catch (BrokerException error) when (error.Consequence == Consequence.Retry && IsAbsent(partition))
         {
             // The client says the same of a partition without a leader and of one that does not exist.
-            throw new BrokerException(Consequence.Stop, $"The offsets of {partition} cannot be read: topic '{partition.Topic}' does not exist.", error);
+            throw new BrokerException(Consequence.Stop, $"The offsets of {partition} cannot be read: topic '{partition.Topic}' does not exist, or has fewer partitions.", error);
         }
     }
 
     /// <summary>As <see cref="ExpectTopic"/>, for callers that must not wait: false, and so another question, until the time is over.</summary>
-    private bool IsAbsent(string topic)
+    private bool IsAbsent(TopicPartition partition)
     {
-        if (Find(topic) is not null)
+        if (Find(partition.Topic)?.Partitions.Count > partition.Partition)
         {
-            _absentSince.TryRemove(topic, out _);
+            _absentSince.TryRemove(partition, out _);
             return false;
         }
 
-        return Stopwatch.GetElapsedTime(_absentSince.GetOrAdd(topic, Stopwatch.GetTimestamp())) >= NewsTime;
+        return Stopwatch.GetElapsedTime(_absentSince.GetOrAdd(partition, Stopwatch.GetTimestamp())) >= NewsTime;
     }
 
     internal string Describe(Error error) => $"{Settings.Redact(error.Reason).TrimEnd('.')} ({error.Code})";

@@ -108,6 +108,13 @@ internal static class KafkaErrors
         };
     }
 
+    /// <summary>
+    /// What a partition's leader answers. One that does not know the partition was just named as its leader by another broker:
+    /// it has not heard of a new topic yet.
+    /// </summary>
+    public static Error OfLeader(Error answer) =>
+        answer.Code == ErrorCode.UnknownTopicOrPart ? new Error(ErrorCode.LeaderNotAvailable, answer.Reason) : answer;
+
     public static bool IsFenced(ErrorCode code) =>
         code is ErrorCode.Local_Fenced or ErrorCode.ProducerFenced or ErrorCode.InvalidProducerEpoch;
 

@@ -53,4 +53,11 @@ public sealed class KafkaErrorsTests
         Assert.Equal(Consequence.NewWriter, KafkaErrors.Of(new KafkaException(new Error(ErrorCode.Unknown, "said", isFatal: true))));
         Assert.Equal(Consequence.Stop, KafkaErrors.Of(new KafkaException(unknown)));
     }
+
+    [Fact]
+    public void ALeaderThatHasNotHeardOfItsPartitionIsAskedAgain()
+    {
+        Assert.Equal(Consequence.Retry, KafkaErrors.Of(KafkaErrors.OfLeader(new Error(ErrorCode.UnknownTopicOrPart))));
+        Assert.Equal(Consequence.Stop, KafkaErrors.Of(KafkaErrors.OfLeader(new Error(ErrorCode.TopicAuthorizationFailed))));
+    }
 }
