@@ -131,7 +131,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
 
         try
         {
-            await Bounded(running, signals.Token, stopPatience);
+            await Bounded(running, () => engine.Status, signals.Token, stopPatience);
         }
         finally
         {
@@ -156,7 +156,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
     private async Task AccompanyAsync(FlowRun run, CancellationToken stop) => await flow.AccompanyAsync(run, stop);
 
     /// <summary>Waits for the engine; from the signal on, not for ever.</summary>
-    private static async Task Bounded(Task running, CancellationToken stop, TimeSpan patience)
+    private static async Task Bounded(Task running, Func<EngineStatus> status, CancellationToken stop, TimeSpan patience)
     {
         TaskCompletionSource stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
         using CancellationTokenRegistration registration = stop.Register(stopped.SetResult);
@@ -172,7 +172,17 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
         }
         catch (TimeoutException error)
         {
-            throw new StreamException(ExitCode.Stalled, $"The instance did not end within {patience.TotalSeconds:0} s of the signal; what was not committed is done again at the next start.", error);
+            throw NotEnded(status().Workers, patience, error);
         }
+    }
+
+    /// <summary>Why an instance has not ended in time: a step that does not return, or else what every end waits for.</summary>
+    internal static StreamException NotEnded(IReadOnlyList<WorkerStatus> workers, TimeSpan patience, TimeoutException? error)
+    {
+        const string Redone = "What was not committed is done again at the next start.";
+        string late = $"The instance did not end within {patience.TotalSeconds:0} s of the signal";
+        return workers.MaxBy(worker => worker.InTurn) is { } slowest && slowest.InTurn > patience / 2
+            ? new StreamException(ExitCode.Stalled, $"{late}: worker {slowest.Worker} has been in the code of a step for {slowest.InTurn.TotalSeconds:0} s. {Redone}", error)
+            : new StreamException(ExitCode.Broker, $"{late}: the broker, or the snapshot store, does not answer. {Redone}", error);
     }
 }

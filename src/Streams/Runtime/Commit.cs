@@ -28,9 +28,6 @@ internal class Commit(EngineParts parts, Membership membership, Transaction tran
     public void Write(Shard[] touched)
     {
         _now = parts.NowMilliseconds;
-
-        // At least once only: outputs first, so that no position moves past one that was not delivered.
-        transaction.FlushOutputs();
         parts.Reached?.Invoke("commit.0");
 
         // 1 and 2

@@ -5,7 +5,11 @@ internal sealed class LagWatch(EngineParts parts)
 {
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
 
+    /// <summary>A position that stands still for so long may be held back by an open transaction. The engine's own end sooner.</summary>
+    private static readonly TimeSpan SayAfter = TimeSpan.FromSeconds(30);
+
     private readonly Queue<StepFigures> _next = [];
+    private readonly Dictionary<TopicPartition, Standing> _stands = [];
     private long _lookedAt = parts.Time.GetTimestamp();
     private bool _hasFailed;
 
@@ -40,7 +44,7 @@ internal sealed class LagWatch(EngineParts parts)
 
         try
         {
-            Volatile.Write(ref source.End, parts.Broker.EndOffset(source.Partition!.Value, committedOnly: true));
+            Look(source, source.Partition!.Value);
         }
         catch (BrokerException)
         {
@@ -54,6 +58,24 @@ internal sealed class LagWatch(EngineParts parts)
         return true;
     }
 
+    /// <summary>The end is that of all records, also of those whose transaction is open: they are still to be processed.</summary>
+    private void Look(StepFigures source, TopicPartition partition)
+    {
+        long position = Volatile.Read(ref source.Position);
+        long end = parts.Broker.EndOffset(partition, committedOnly: false);
+        Volatile.Write(ref source.End, end);
+        long now = parts.Time.GetTimestamp();
+        if (!_stands.TryGetValue(partition, out Standing? standing) || standing.Position != position || position >= end)
+        {
+            _stands[partition] = new Standing(position, now, now);
+        }
+        else if (parts.Time.GetElapsedTime(standing.ToldAt, now) >= SayAfter && parts.Broker.EndOffset(partition, committedOnly: true) <= position)
+        {
+            Log.HeldBack(parts.Logger, source.Step, partition, position, end, parts.Time.GetElapsedTime(standing.Since, now).TotalSeconds, partition.Topic, partition.Partition);
+            _stands[partition] = standing with { ToldAt = now };
+        }
+    }
+
     private void Take(ShardFigures shard, bool all)
     {
         foreach (StepFigures step in shard.Steps)
@@ -64,4 +86,6 @@ internal sealed class LagWatch(EngineParts parts)
             }
         }
     }
+
+    private sealed record Standing(long Position, long Since, long ToldAt);
 }

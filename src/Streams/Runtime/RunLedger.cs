@@ -107,7 +107,7 @@ internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
     public static State AppendRun(EngineParts parts, Append append, long run)
     {
         Dictionary<TopicPartition, long> ends = parts.Topics.InputPartitions(parts.Flow)
-            .ToDictionary(partition => partition, partition => parts.Broker.EndOffset(partition, committedOnly: true));
+            .ToDictionary(partition => partition, partition => parts.Broker.EndOffset(partition, committedOnly: false));
         using MemoryStream stream = new();
         using BinaryWriter writer = new(stream, Encoding.UTF8);
         writer.Write(Version);

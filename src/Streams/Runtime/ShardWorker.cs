@@ -275,9 +275,10 @@ internal sealed class ShardWorker : IDisposable
     /// <summary>A call that may wait for the broker, which is no step that hangs: the stall watch does not count it.</summary>
     private void AwaitBroker(Action call)
     {
+        bool isCounted = _turnBegan != 0;
         Volatile.Write(ref _turnBegan, 0);
         call();
-        Volatile.Write(ref _turnBegan, _parts.Time.GetTimestamp());
+        Volatile.Write(ref _turnBegan, isCounted ? _parts.Time.GetTimestamp() : 0);
     }
 
     private bool AdoptAndLetGo()
@@ -604,7 +605,8 @@ internal sealed class ShardWorker : IDisposable
     {
         if (shard.Id == 0 && _run.Run == 0 && ledger is { IsLoaded: true, InProgress: false } && shard.Run.Run <= ledger.Run)
         {
-            ledger = _announced = RunLedger.AppendRun(_parts, _transaction.Append, ledger.Run + 1);
+            AwaitBroker(() => _announced = RunLedger.AppendRun(_parts, _transaction.Append, ledger.Run + 1));
+            ledger = _announced!;
             _announcedOpen = true;
             shard.Join(ledger.Run);
             _run.Join(ledger.Run);
@@ -728,6 +730,8 @@ internal sealed class ShardWorker : IDisposable
         using Activity? span = _parts.Telemetry.Start(Telemetry.CommitSpan);
         try
         {
+            // At least once only: outputs first, so that no position moves past one that was not delivered.
+            AwaitBroker(_transaction.FlushOutputs);
             _commit.Write(touched);
 
             // As in Guard: what follows waits for the broker.

@@ -5,6 +5,10 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
 {
     private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(10);
 
+    /// <summary>How long a call is tried again in silence.</summary>
+    private static readonly TimeSpan SayAfter = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan SayAgainAfter = TimeSpan.FromSeconds(30);
+
     private TransactionalWriter? _writer;
     private OutputWriter? _outputs;
     private bool _open;
@@ -121,6 +125,8 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
 
     private void Retry(Action call)
     {
+        long began = parts.Time.GetTimestamp();
+        TimeSpan sayAt = SayAfter;
         while (true)
         {
             try
@@ -131,6 +137,12 @@ internal sealed class Transaction(EngineParts parts, int slot) : IDisposable
             catch (BrokerException error) when (error.Consequence == Consequence.Retry)
             {
                 Interlocked.Increment(ref parts.Counters.TransactionFailures[(int)Consequence.Retry]);
+
+                if (parts.Time.GetElapsedTime(began) is var waited && waited >= sayAt)
+                {
+                    sayAt = waited + SayAgainAfter;
+                    Log.TransactionWaits(parts.Logger, Id, waited.TotalSeconds, error.Message);
+                }
 
                 // The call took its own time-out; calling again resumes it. At the end of the instance the next owner settles it.
                 long ending = Volatile.Read(ref parts.EndingSince);

@@ -21,7 +21,7 @@ internal static class Metrics
     public static readonly Metric RecordsIn = new("kstream.records.in", Counter, "{record}", ByStepAndShard, "records of inputs and repartition topics that were processed, aborted work included");
     public static readonly Metric RecordsSkipped = new("kstream.records.skipped", Counter, "{record}", ByStepAndShard, "records of inputs that were passed over as bad");
     public static readonly Metric RecordsOut = new("kstream.records.out", Counter, "{record}", ByStepAndShard, "records appended to outputs and repartition topics, aborted work included");
-    public static readonly Metric Lag = new("kstream.lag", Gauge, "{record}", ByStepAndShard, "offsets from the position to the end of what can be read; the end is asked for every 5 s");
+    public static readonly Metric Lag = new("kstream.lag", Gauge, "{record}", ByStepAndShard, "offsets from the position to the end, records of open transactions included; the end is asked for every 5 s");
     public static readonly Metric Latency = new("kstream.latency", Histogram, "s", "step", "from the timestamp of the oldest record of a source in a commit, as the first records of its batches show it, to the end of that commit");
     public static readonly Metric ProcessDuration = new("kstream.process.duration", Histogram, "s", "", "a turn of a shard that had records: their way through the steps, batches and due timers");
     public static readonly Metric Commits = new("kstream.commits", Counter, "{commit}", "", "transactions committed");

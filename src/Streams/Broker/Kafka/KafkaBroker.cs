@@ -107,7 +107,7 @@ public sealed class KafkaBroker : Broker, IDisposable
         bool existed = false;
         Error answer = KafkaTopicRules.Create(
             KafkaTopicRules.Wanted(topic.Cleanup, Settings.LargestMessage),
-            settings => _admin.Ask($"Topic '{topic.Name}' cannot be created", admin => Create(admin, topic, settings)),
+            settings => CreateOnceBrokersAreThere(topic, settings),
             out Dictionary<string, string>? taken);
         if (answer.Code == ErrorCode.TopicAlreadyExists)
         {
@@ -144,6 +144,21 @@ public sealed class KafkaBroker : Broker, IDisposable
         return Description(made!, configs!);
     }
 
+    /// <summary>A broker that has just started does not count yet, and the others may be too few for the replicas.</summary>
+    private Error CreateOnceBrokersAreThere(TopicSpec topic, Dictionary<string, string> settings)
+    {
+        for (long began = Stopwatch.GetTimestamp(); ;)
+        {
+            Error answer = _admin.Ask($"Topic '{topic.Name}' cannot be created", admin => Create(admin, topic, settings));
+            if (answer.Code != ErrorCode.InvalidReplicationFactor || Stopwatch.GetElapsedTime(began) >= NewsTime)
+            {
+                return answer;
+            }
+
+            Thread.Sleep(PropagationTurn);
+        }
+    }
+
     /// <summary>Answers with the broker's own errors; others, as of the connection, are thrown.</summary>
     private async Task<Error> Create(IAdminClient admin, TopicSpec topic, Dictionary<string, string> settings)
     {
@@ -153,7 +168,7 @@ public sealed class KafkaBroker : Broker, IDisposable
             await admin.CreateTopicsAsync([wanted], new() { RequestTimeout = Patience, OperationTimeout = Patience }).ConfigureAwait(false);
             return new Error(ErrorCode.NoError);
         }
-        catch (CreateTopicsException error) when (error.Results[0].Error.Code is ErrorCode.TopicAlreadyExists or ErrorCode.InvalidConfig)
+        catch (CreateTopicsException error) when (error.Results[0].Error.Code is ErrorCode.TopicAlreadyExists or ErrorCode.InvalidConfig or ErrorCode.InvalidReplicationFactor)
         {
             return error.Results[0].Error;
         }
