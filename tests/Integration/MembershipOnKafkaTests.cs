@@ -54,8 +54,8 @@ public sealed class MembershipOnKafkaTests(KafkaCluster cluster, ITestOutputHelp
     }
 
     /// <summary>
-    /// Protocol <c>consumer</c> takes both for members; there they find out by fencing each other, worker by worker, so that both
-    /// may find out at once.
+    /// Protocol <c>consumer</c> takes both for members, so that they find out by fencing each other, worker by worker; <c>classic</c>
+    /// tells one of them, while its workers fence the other's. So both may end at once.
     /// </summary>
     [Theory]
     [InlineData(KafkaGroupProtocol.Classic)]
@@ -82,14 +82,14 @@ public sealed class MembershipOnKafkaTests(KafkaCluster cluster, ITestOutputHelp
         InstanceProcess other = first.HasExited ? second : first;
         Assert.Equal((int)ExitCode.Broker, ended.AwaitExit(Limit));
         Assert.Contains("instance id 'same'", ended.ToString(), StringComparison.Ordinal);
-        using InstanceProcess? heir = protocol == KafkaGroupProtocol.Consumer ? Start(topics, "another", protocol) : null;
-        if (heir is not null && !other.HasExited)
+        using InstanceProcess heir = Start(topics, "another", protocol);
+        if (!other.HasExited)
         {
             other.Kill();
         }
 
         topics.Load(100);
-        topics.AwaitAll(Limit, heir ?? other);
+        topics.AwaitAll(Limit, heir);
         topics.AssertExact();
     }
 
