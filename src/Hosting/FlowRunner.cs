@@ -20,6 +20,7 @@ internal sealed class FlowRunner(IFlow flow, IReadOnlyDictionary<string, Func<Ur
     public async Task RunAsync(ParseResult parsed, HostOptions host, bool report)
     {
         log.Settings = host.Log;
+        OpenFiles.Check();
         StreamOptions options = host.Stream with { AppId = new FlowArguments(parsed, host.Stream).AppOf(flow), Snapshots = host.Snapshots.Open(stores) };
         host.Check(options);
         FlowArguments arguments = new(parsed, options);

@@ -147,7 +147,10 @@ internal sealed class ChaosRun : IAsyncDisposable
 
         await ConnectAsync(world);
         string input = world.Applications[0].Input;
-        await world.Admin.CreateTopicsAsync([new TopicSpecification { Name = input, NumPartitions = Partitions, ReplicationFactor = -1, Configs = new() { ["retention.ms"] = "-1" } }]);
+        await Clients.CreateAsync(
+            world.Admin,
+            new TopicSpecification { Name = input, NumPartitions = Partitions, ReplicationFactor = -1, Configs = new() { ["retention.ms"] = "-1" } },
+            _stop);
         if (world.Cluster is null)
         {
             Own(new Leftovers(world, input));

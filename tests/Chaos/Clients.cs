@@ -1,10 +1,13 @@
 using Confluent.Kafka;
+using Confluent.Kafka.Admin;
 
 namespace KStreamSharp.Tests.Chaos;
 
 /// <summary>Plain clients, as anybody would write them: nothing of the engine's is used to read what it wrote.</summary>
 internal static class Clients
 {
+    private const int Attempts = 20;
+
     public static ConsumerConfig Consumer(string address, IsolationLevel isolation, string group = "kstream-chaos") => new()
     {
         BootstrapServers = address,
@@ -19,4 +22,25 @@ internal static class Clients
 
     public static IAdminClient Admin(string address) =>
         new AdminClientBuilder(new AdminClientConfig { BootstrapServers = address }).SetErrorHandler((_, _) => { }).SetLogHandler((_, _) => { }).Build();
+
+    /// <summary>Creates a topic. Brokers that have just started drop connections on which a client waits.</summary>
+    public static async Task CreateAsync(IAdminClient admin, TopicSpecification topic, CancellationToken stop)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await admin.CreateTopicsAsync([topic]);
+                return;
+            }
+            catch (CreateTopicsException error) when (attempt > 1 && error.Results[0].Error.Code == ErrorCode.TopicAlreadyExists)
+            {
+                return;
+            }
+            catch (KafkaException error) when (error.Error.IsLocalError && attempt < Attempts)
+            {
+                await Task.Delay(500, stop);
+            }
+        }
+    }
 }

@@ -11,6 +11,8 @@ internal sealed partial class HostProcess : IDisposable
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
+    private static readonly string Program = Path.Combine(AppContext.BaseDirectory, "KStreamSharp.Host.dll");
+
     private readonly Process _process;
     private readonly Lock _gate = new();
     private readonly StringBuilder _output = new();
@@ -35,7 +37,7 @@ internal sealed partial class HostProcess : IDisposable
 
     public static HostProcess Start(string folder, string arguments, params (string Name, string Value)[] environment)
     {
-        ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "KStreamSharp.Host.dll"), .. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)])
+        ProcessStartInfo start = new("dotnet", [Program, .. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)])
         {
             WorkingDirectory = folder,
             RedirectStandardOutput = true,
@@ -48,6 +50,10 @@ internal sealed partial class HostProcess : IDisposable
 
         return new HostProcess(start);
     }
+
+    /// <summary>One that may have no more than so many files open.</summary>
+    public static HostProcess StartWithFiles(string folder, int files, string arguments) => new(
+        new ProcessStartInfo("bash", ["-c", $"ulimit -n {files}; exec dotnet {Program} {arguments}"]) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true });
 
     /// <summary>Waits for a line of the output that contains a text, also one that has come already.</summary>
     public async Task<string> LineAsync(string part)

@@ -15,6 +15,17 @@ public sealed class HostProcessTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
+    [Theory]
+    [InlineData(100)]
+    [InlineData(200)]
+    public async Task AProcessThatMayHaveTooFewFilesOpenSaysSo(int files)
+    {
+        SkipOnWindows();
+        using HostProcess host = HostProcess.StartWithFiles(_folder.Path, files, "run flights");
+        Assert.Equal((int)ExitCode.State, await host.ExitAsync());
+        Assert.StartsWith($"The process may have {files} files open; it needs at least 256, and about 15 for each shard. Raise the limit (ulimit -Hn, ", host.Errors, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task TheLiveFlowGoesOnAfterKillNineAndNoFlightIsLostOrCountedTwice()
     {
