@@ -284,7 +284,8 @@ internal sealed class ChaosRun : IAsyncDisposable
     private static async Task<TimeSpan> ConsumerSessionAsync(World world)
     {
         int broker = world.Admin.GetMetadata(TimeSpan.FromSeconds(10)).Brokers[0].BrokerId;
-        List<DescribeConfigsResult> configs = await world.Admin.DescribeConfigsAsync([new ConfigResource { Type = ResourceType.Broker, Name = broker.ToString(CultureInfo.InvariantCulture) }]);
+        ConfigResource ofBroker = new() { Type = ResourceType.Broker, Name = broker.ToString(CultureInfo.InvariantCulture) };
+        List<DescribeConfigsResult> configs = await Clients.AskAsync(() => world.Admin.DescribeConfigsAsync([ofBroker]), world.Stop);
         return configs[0].Entries.TryGetValue("group.consumer.session.timeout.ms", out ConfigEntryResult? entry)
             ? TimeSpan.FromMilliseconds(long.Parse(entry.Value, CultureInfo.InvariantCulture))
             : world.ConsumerSession;

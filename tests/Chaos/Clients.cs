@@ -23,19 +23,31 @@ internal static class Clients
     public static IAdminClient Admin(string address) =>
         new AdminClientBuilder(new AdminClientConfig { BootstrapServers = address }).SetErrorHandler((_, _) => { }).SetLogHandler((_, _) => { }).Build();
 
-    /// <summary>Creates a topic. Brokers that have just started drop connections on which a client waits.</summary>
-    public static async Task CreateAsync(IAdminClient admin, TopicSpecification topic, CancellationToken stop)
+    /// <summary>Creates a topic.</summary>
+    public static Task CreateAsync(IAdminClient admin, TopicSpecification topic, CancellationToken stop) => AskAsync(
+        async () =>
+        {
+            try
+            {
+                await admin.CreateTopicsAsync([topic]);
+            }
+            catch (CreateTopicsException error) when (error.Results[0].Error.Code == ErrorCode.TopicAlreadyExists)
+            {
+                // By an attempt whose answer was lost: names are a run's own.
+            }
+
+            return topic.Name;
+        },
+        stop);
+
+    /// <summary>Brokers that have just started drop connections on which a client waits: it is asked again.</summary>
+    public static async Task<T> AskAsync<T>(Func<Task<T>> question, CancellationToken stop)
     {
         for (int attempt = 1; ; attempt++)
         {
             try
             {
-                await admin.CreateTopicsAsync([topic]);
-                return;
-            }
-            catch (CreateTopicsException error) when (attempt > 1 && error.Results[0].Error.Code == ErrorCode.TopicAlreadyExists)
-            {
-                return;
+                return await question();
             }
             catch (KafkaException error) when (error.Error.IsLocalError && attempt < Attempts)
             {
