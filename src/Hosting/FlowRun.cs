@@ -74,7 +74,7 @@ public class FlowBroker
     public void CreateTopic(string topic, int partitions)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(partitions, 1);
-        BrokerCalls.Ask(() => Broker.CreateTopic(new TopicSpec(KStreamSharp.Topic.Checked(topic), partitions, TopicCleanup.Keep)));
+        BrokerCalls.Ask(() => Broker.CreateTopic(new TopicSpec(KStreamSharp.TopicName.Checked(topic), partitions, TopicCleanup.Keep)));
     }
 }
 

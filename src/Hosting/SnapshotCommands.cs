@@ -132,7 +132,7 @@ internal sealed class SnapshotCommands
             download.Start(static work => work());
             download.Check();
             using StateLimits limits = new(1 << 20, 8 << 20, 8 << 20, evictAlways: false);
-            StoredMarker stored = ShardStore.CheckSnapshot(folder, StateFolder.Identity(app, shard, entry.ChangelogId), entry.Position, limits);
+            StoredMarker stored = SnapshotCheck.Open(folder, StateFolder.Identity(app, shard, entry.ChangelogId), entry.Position, limits);
             return download.Manifest!.Sources.FirstOrDefault(source => stored.Marker?.Positions.GetValueOrDefault(new(source.Topic, source.Partition), -1) != source.Position) is { } source
                 ? $"its manifest says position {source.Position} of {source.Topic}[{source.Partition}], its store says another"
                 : null;

@@ -384,7 +384,7 @@ public sealed class FlowDriver : IDisposable
                from worker in instance.Workers
                from running in worker.Shards
                where shard is null || running.Id == shard
-               from node in running.Flow.StatefulNodes
+               from node in StatefulNode.Of(running.Flow)
                where node.Step.Id == step
                select node,
         ];

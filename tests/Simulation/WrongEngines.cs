@@ -26,17 +26,17 @@ internal static class WrongEngines
     {
         public Func<EngineParts, Membership, Transaction, Commit>? Commit { get; init; }
 
-        public Func<EngineParts, int, long, Takeover>? Takeover { get; init; }
+        public Func<InstanceContext, int, long, Takeover>? Takeover { get; init; }
 
-        public Func<EngineParts, int, long, SnapshotSeries>? Series { get; init; }
+        public Func<InstanceContext, int, long, SnapshotSeries>? Series { get; init; }
 
-        public override SnapshotSeries NewSnapshotSeries(EngineParts parts, int shard, long ownerEpoch) =>
+        public override SnapshotSeries NewSnapshotSeries(InstanceContext parts, int shard, long ownerEpoch) =>
             Series?.Invoke(parts, shard, ownerEpoch) ?? base.NewSnapshotSeries(parts, shard, ownerEpoch);
 
         public override Commit NewCommit(EngineParts parts, Membership membership, Transaction transaction) =>
             Commit?.Invoke(parts, membership, transaction) ?? base.NewCommit(parts, membership, transaction);
 
-        public override Takeover NewTakeover(EngineParts parts, int shard, long number) =>
+        public override Takeover NewTakeover(InstanceContext parts, int shard, long number) =>
             Takeover?.Invoke(parts, shard, number) ?? base.NewTakeover(parts, shard, number);
     }
 
@@ -67,7 +67,7 @@ internal static class WrongEngines
     }
 
     /// <summary>Takeover, step 2, takes the last stable offset for the end.</summary>
-    private sealed class StableEnd(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+    private sealed class StableEnd(InstanceContext parts, int shard, long number) : Takeover(parts, shard, number)
     {
         private readonly Broker _broker = parts.Broker;
         private readonly TopicPartition _changelog = new(InternalTopics.Changelog(parts.App), shard);
@@ -110,7 +110,7 @@ internal static class WrongEngines
     }
 
     /// <summary>A local folder is used however old it is.</summary>
-    private sealed class TombstonesForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+    private sealed class TombstonesForgotten(InstanceContext parts, int shard, long number) : Takeover(parts, shard, number)
     {
         protected override RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog) =>
             base.Plan(local is null ? null : local with { BrokerTime = long.MaxValue / 2 }, [.. snapshots.Select(entry => entry with { BrokerTime = long.MaxValue / 2 })], damaged, changelog);
@@ -119,19 +119,19 @@ internal static class WrongEngines
     }
 
     /// <summary>The ends of upstream shards that have been seen are not kept with the commit.</summary>
-    private sealed class EndsForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+    private sealed class EndsForgotten(InstanceContext parts, int shard, long number) : Takeover(parts, shard, number)
     {
         protected override RunProgress RunOf(CommitMarker? marker) => base.RunOf(marker) with { EndsSeen = new Dictionary<string, IReadOnlySet<int>>() };
     }
 
     /// <summary>Takeover, step 4, does not compare the ids in the marker.</summary>
-    private sealed class IdsForgotten(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+    private sealed class IdsForgotten(InstanceContext parts, int shard, long number) : Takeover(parts, shard, number)
     {
         protected override IReadOnlyDictionary<string, Guid> IdsOf(CommitMarker? marker) => new Dictionary<string, Guid>();
     }
 
     /// <summary>Snapshot, step 5, deletes by name: what older owners wrote, whatever the kept manifests name.</summary>
-    private sealed class BlindCollector(EngineParts parts, int shard, long ownerEpoch) : SnapshotSeries(parts, shard, ownerEpoch)
+    private sealed class BlindCollector(InstanceContext parts, int shard, long ownerEpoch) : SnapshotSeries(parts, shard, ownerEpoch)
     {
         protected override IEnumerable<string> Garbage(IReadOnlyList<SnapshotObject> objects, IReadOnlyList<SnapshotEntry> kept, IReadOnlyList<SnapshotManifest> manifests) =>
             objects.Select(stored => stored.Name).Where(name => Place.EpochOf(name, ChangelogId) < OwnerEpoch && !kept.Select(Place.Manifest).Contains(name));

@@ -16,10 +16,6 @@ public partial class Architecture
     public void TheEngineTakesTimeAndThreadsFromItsParts() => Assert.Empty(
         Offenders(ForbiddenInTheEngine(), Repository.Sources("src/Streams").Where(path => !path.StartsWith("src/Streams/Broker/Kafka/", StringComparison.Ordinal))));
 
-    [Fact]
-    public void WhatTheUserDeclaresKnowsNothingOfTheRuntime() => Assert.Empty(
-        Offenders(RuntimeTypes(), Repository.Sources("src/Streams/Flow").Concat(Repository.Sources("src/Streams/Operators")).Concat(Repository.Sources("src/Streams/Serialization"))));
-
     [Theory]
     [InlineData(typeof(Dataflow))]
     [InlineData(typeof(Testing.FlowDriver))]
@@ -49,9 +45,6 @@ public partial class Architecture
 
     [GeneratedRegex(@"\b(DateTime(Offset)?\.(Utc)?Now|DateTime\.Today|Thread\.Sleep|Task\.(Run|Delay)|Stopwatch|Environment\.TickCount(64)?|Random\.Shared)\b")]
     private static partial Regex ForbiddenInTheEngine();
-
-    [GeneratedRegex(@"\b(ShardWorker|StreamEngine|Membership|Takeover|Restorer|EmbeddedBroker|Microsoft\.Extensions)\b")]
-    private static partial Regex RuntimeTypes();
 }
 
 /// <summary>The repository's files, as the tests read them.</summary>

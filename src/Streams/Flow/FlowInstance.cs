@@ -62,7 +62,6 @@ internal sealed class FlowInstance
         _inlets.Reverse();
         _ports.Clear();
         Nodes = [.. flow.Steps.Where(_nodes.ContainsKey).Select(step => _nodes[step])];
-        StatefulNodes = [.. Nodes.OfType<StatefulNode>()];
     }
 
     public Dataflow Flow { get; }
@@ -72,8 +71,6 @@ internal sealed class FlowInstance
     public IReadOnlyList<Inlet> Inlets => _inlets;
 
     public IReadOnlyList<Node> Nodes { get; }
-
-    public IReadOnlyList<StatefulNode> StatefulNodes { get; }
 
     /// <summary>The step whose code runs now: what an error of user code is reported with.</summary>
     public string CurrentStep { get; set; } = "";

@@ -29,14 +29,6 @@ public sealed partial class KeyedStream<TKey, TValue>
 
     private Dataflow Flow => Outlet.Flow;
 
-    /// <summary>This stream where the partitions own the keys: itself, or behind a repartition topic named after a step.</summary>
-    internal KeyedStream<TKey, TValue> Partitioned(string step, int? side = null) => KeyChangedBy is null
-        ? this
-        : RepartitionStep.Add(
-            this,
-            side is null ? $"{step}.repartition" : $"{step}.{side}-repartition",
-            $"step '{KeyChangedBy}' changed the key, and step '{step}' needs all values of a key in one shard");
-
     private Stream<TOut> Add<TOut>(string id, string name, Func<FlowInstance, Step, Port<TOut>, Port<Keyed<TKey, TValue>>> port) =>
         new(Flow.Add(id, name, Outlet, port));
 

@@ -40,17 +40,6 @@ public static class Topic
     /// <exception cref="ArgumentException">The name is empty or not one that Kafka takes.</exception>
     public static RecordTopic<TKey, TValue> Records<TKey, TValue>(string name, Serde<TKey>? key = null, Serde<TValue>? value = null) =>
         new(name, key ?? Serde.For<TKey>(), value ?? Serde.For<TValue>());
-
-    internal static string Checked(string name)
-    {
-        ArgumentException.ThrowIfNullOrEmpty(name);
-        if (name.Length > 249 || name is "." or ".." || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-'))
-        {
-            throw new ArgumentException($"'{name}' is no name for a topic: up to 249 letters, digits, '.', '_' and '-'.", nameof(name));
-        }
-
-        return name;
-    }
 }
 
 /// <summary>A topic with keys; made by <see cref="Topic.Keyed{TKey, TValue}"/>.</summary>
@@ -60,7 +49,7 @@ public sealed class KeyedTopic<TKey, TValue>
 {
     internal KeyedTopic(string name, Serde<TKey> key, Serde<TValue> value)
     {
-        Name = Topic.Checked(name);
+        Name = TopicName.Checked(name);
         Key = key;
         Value = value;
     }
@@ -84,7 +73,7 @@ public sealed class ValueTopic<T>
 {
     internal ValueTopic(string name, Serde<T> value, bool takesNull)
     {
-        Name = Topic.Checked(name);
+        Name = TopicName.Checked(name);
         Value = value;
         TakesNull = takesNull;
     }
@@ -109,7 +98,7 @@ public sealed class RecordTopic<TKey, TValue>
 {
     internal RecordTopic(string name, Serde<TKey> key, Serde<TValue> value)
     {
-        Name = Topic.Checked(name);
+        Name = TopicName.Checked(name);
         Key = key;
         Value = value;
     }

@@ -20,6 +20,14 @@ public sealed partial class KeyedStream<TKey, TValue>
         Flow.Reserve(id);
         return RepartitionStep.Add(this, $"{id}.repartition", $"step '{id}' asks for it");
     }
+
+    /// <summary>This stream where the partitions own the keys: itself, or behind a repartition topic named after a step.</summary>
+    internal KeyedStream<TKey, TValue> Partitioned(string step, int? side = null) => KeyChangedBy is null
+        ? this
+        : RepartitionStep.Add(
+            this,
+            side is null ? $"{step}.repartition" : $"{step}.{side}-repartition",
+            $"step '{KeyChangedBy}' changed the key, and step '{step}' needs all values of a key in one shard");
 }
 
 /// <summary>

@@ -7,7 +7,7 @@ internal sealed class ChangelogReplay : IDisposable
 {
     private const int RecordsPerStep = 10_000;
 
-    private readonly EngineParts _parts;
+    private readonly InstanceContext _parts;
     private readonly TopicPartition _changelog;
     private readonly Reader _reader;
     private readonly TransactionWait _wait;
@@ -16,7 +16,7 @@ internal sealed class ChangelogReplay : IDisposable
     /// <param name="parts">The parts of the instance.</param>
     /// <param name="changelog">The partition.</param>
     /// <param name="from">Where the changelog goes on after what the store holds.</param>
-    public ChangelogReplay(EngineParts parts, TopicPartition changelog, long from)
+    public ChangelogReplay(InstanceContext parts, TopicPartition changelog, long from)
     {
         _parts = parts;
         _changelog = changelog;

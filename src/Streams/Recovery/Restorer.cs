@@ -4,7 +4,7 @@ namespace KStreamSharp;
 /// Takes over the shards that the group gives to this instance, beside the workers: the shards that run go on meanwhile. An
 /// instance may have several, each on a thread of its own; a shard is with one of them.
 /// </summary>
-internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> workers, int atOnce) : IDisposable
+internal sealed class Restorer(InstanceContext parts, ShardTable table, Func<int, long, Takeover> newTakeover, IReadOnlyList<ShardMailbox> workers, int atOnce) : IDisposable
 {
     private readonly List<Takeover> _active = [];
     private readonly List<Takeover> _closing = [];
@@ -15,25 +15,25 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
     {
         bool moved = false;
         _workersAreReady = _workersAreReady || workers.All(worker => worker.IsReady);
-        while (_workersAreReady && _active.Count < atOnce && parts.Table.TryTakeNext(out int shard, out long number))
+        while (_workersAreReady && _active.Count < atOnce && table.TryTakeNext(out int shard, out long number))
         {
-            _active.Add(parts.Steps.NewTakeover(parts, shard, number));
+            _active.Add(newTakeover(shard, number));
             moved = true;
         }
 
         for (int i = _active.Count - 1; i >= 0; i--)
         {
-            Takeover takeover = _active[i];
-            if (!parts.Table.IsWanted(takeover.Shard))
+            Takeover current = _active[i];
+            if (!table.IsWanted(current.Shard))
             {
                 _active.RemoveAt(i);
-                _closing.Add(takeover);
+                _closing.Add(current);
                 moved = true;
                 continue;
             }
 
-            bool stepped = TryStep(takeover, out RestoredShard? restored);
-            parts.Table.Report(takeover.Shard, takeover.Progress);
+            bool stepped = TryStep(current, out RestoredShard? restored);
+            table.Report(current.Shard, current.Progress);
             if (!stepped)
             {
                 continue;
@@ -46,19 +46,19 @@ internal sealed class Restorer(EngineParts parts, IReadOnlyList<ShardWorker> wor
             }
 
             _active.RemoveAt(i);
-            takeover.TryClose();
-            ShardWorker leastLoaded = workers.MinBy(worker => worker.Load)!;
-            if (!parts.Table.HandOver(restored, leastLoaded))
+            current.TryClose();
+            ShardMailbox leastLoaded = workers.MinBy(worker => worker.Load)!;
+            if (!table.HandOver(restored, leastLoaded))
             {
                 restored.Store.Dispose();
-                parts.Table.Closed(restored.Shard);
+                table.Closed(restored.Shard);
             }
         }
 
         foreach (Takeover takeover in _closing.FindAll(takeover => takeover.TryClose()))
         {
             _closing.Remove(takeover);
-            parts.Table.Closed(takeover.Shard);
+            table.Closed(takeover.Shard);
             moved = true;
         }
 

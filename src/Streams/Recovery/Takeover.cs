@@ -32,7 +32,7 @@ internal class Takeover
     /// <summary>A disk that damages whatever is written to it is no place for a state.</summary>
     private const int DamagesMax = 3;
 
-    private readonly EngineParts _parts;
+    private readonly InstanceContext _parts;
     private readonly int _shard;
     private readonly long _number;
     private readonly TopicPartition _changelog;
@@ -60,7 +60,7 @@ internal class Takeover
     private long _reportedAt;
     private readonly Activity? _span;
 
-    public Takeover(EngineParts parts, int shard, long number)
+    public Takeover(InstanceContext parts, int shard, long number)
     {
         _parts = parts;
         _shard = shard;
@@ -381,7 +381,7 @@ internal class Takeover
         try
         {
             download.Check();
-            ShardStore.CheckSnapshot(incoming, StateFolder.Identity(_parts.App, _shard, entry.ChangelogId), entry.Position, _parts.Limits);
+            SnapshotCheck.Open(incoming, StateFolder.Identity(_parts.App, _shard, entry.ChangelogId), entry.Position, _parts.Limits);
             if (UselessByNow(entry, changelog) is { } why)
             {
                 // The download took long.

@@ -1,7 +1,7 @@
 namespace KStreamSharp;
 
 /// <summary>A wait for another's transaction to end. It does so at the latest by its time-out: what takes longer is worth a word, again and again.</summary>
-internal sealed class TransactionWait(EngineParts parts)
+internal sealed class TransactionWait(InstanceContext parts)
 {
     private long _since;
     private long _saidAt;

@@ -122,6 +122,3 @@ internal class Commit(EngineParts parts, Membership membership, Transaction tran
         parts.Reached?.Invoke("commit.6");
     }
 }
-
-/// <summary>A test stops the instance here, as a crash would.</summary>
-internal sealed class InstanceStoppedException(string at) : Exception($"stopped at {at}");

@@ -27,12 +27,14 @@ internal sealed class Instance : IDisposable
         Snapshotter = parts.Options.Snapshots is null ? null : new Snapshotter(parts);
         Workers = [.. Enumerable.Range(0, workers).Select(slot => new ShardWorker(parts, Membership, Ledger, Snapshotter, run, slot))];
 
+        ShardMailbox[] mailboxes = [.. Workers.Select(worker => worker.Mailbox)];
+
         // A restore keeps a core busy: as many at once as there are workers, which have little to do before they have shards.
         int restorers = isThreaded ? Math.Min(workers, RestoresAtOnce) : 1;
-        Restorers = [.. Enumerable.Range(0, restorers).Select(_ => new Restorer(parts, Workers, Math.Max(1, RestoresAtOnce / restorers)))];
+        Restorers = [.. Enumerable.Range(0, restorers).Select(_ => new Restorer(parts, parts.Table, (shard, number) => parts.Steps.NewTakeover(parts, shard, number), mailboxes, Math.Max(1, RestoresAtOnce / restorers)))];
         TopicWatch = new TopicWatch(parts);
-        LagWatch = new LagWatch(parts);
-        parts.Telemetry.Observe(this);
+        LagWatch = new LagWatch(parts, parts.Figures);
+        new InstanceMeter(this).Observe();
         Log.Starts(parts.Logger, parts.InstanceId, parts.App, parts.ShardCount, workers);
     }
 
@@ -118,7 +120,7 @@ internal sealed class Instance : IDisposable
                     Table = new ShardTable(),
                     Limits = limits,
                     Figures = [.. Enumerable.Range(0, topics.ShardCount).Select(shard => new ShardFigures(flow, shard))],
-                    Telemetry = new Telemetry(app, flow, topics.ShardCount, options.MetricsByShard),
+                    Telemetry = new Telemetry(app, flow.Steps.Count, topics.ShardCount, options.MetricsByShard),
                     Folder = folder,
                     Reached = reached,
                     CommitsByHand = commitsByHand,

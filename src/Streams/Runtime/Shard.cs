@@ -70,7 +70,8 @@ internal sealed class Shard : IDisposable
         _figures = parts.Figures[Id];
         _reads = [.. _sources.Select(source => (source, _figures.Of(source.Inlet.Step.Id)))];
         _writes = [.. Flow.Tallies.Select(tally => (tally.Value, _figures.Of(tally.Key)))];
-        _states = [.. Flow.StatefulNodes.Select(node => (node, _figures.Of(node.Step.Id)))];
+        StatefulNodes = StatefulNode.Of(Flow);
+        _states = [.. StatefulNodes.Select(node => (node, _figures.Of(node.Step.Id)))];
         Volatile.Write(ref _figures.LastCommitAt, _committedElsewhereAt);
         _figures.Snapshot = snapshots?.Newest;
         foreach ((Source source, StepFigures figures) in _reads)
@@ -105,6 +106,8 @@ internal sealed class Shard : IDisposable
 
     public FlowInstance Flow { get; }
 
+    public IReadOnlyList<StatefulNode> StatefulNodes { get; }
+
     public IReadOnlyList<Source> Sources => _sources;
 
     /// <summary>Where the changelog goes on after what the store holds.</summary>
@@ -134,7 +137,7 @@ internal sealed class Shard : IDisposable
         get
         {
             long bytes = 0;
-            foreach (StatefulNode node in Flow.StatefulNodes)
+            foreach (StatefulNode node in StatefulNodes)
             {
                 bytes += node.DirtyBytes;
             }
@@ -277,7 +280,7 @@ internal sealed class Shard : IDisposable
     {
         get
         {
-            foreach (StatefulNode node in Flow.StatefulNodes)
+            foreach (StatefulNode node in StatefulNodes)
             {
                 if (node.HasMoreDue && !HasEnded(node.Step))
                 {
@@ -365,7 +368,7 @@ internal sealed class Shard : IDisposable
         }
 
         _changes.Begin(now);
-        foreach (StatefulNode node in Flow.StatefulNodes)
+        foreach (StatefulNode node in StatefulNodes)
         {
             node.WriteChanges(_changes);
         }
@@ -410,7 +413,7 @@ internal sealed class Shard : IDisposable
         Position = changelogPosition;
         TellCommit(now);
         Snapshots?.Count(_changes.Bytes, hasChanged: _changes.Count > 0 || Array.Exists(_sources, source => source.Position != source.Committed));
-        foreach (StatefulNode node in Flow.StatefulNodes)
+        foreach (StatefulNode node in StatefulNodes)
         {
             node.Applied();
         }

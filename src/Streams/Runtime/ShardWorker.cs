@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 
 namespace KStreamSharp;
@@ -28,12 +27,10 @@ internal sealed class ShardWorker : IDisposable
     private readonly Commit _commit;
     private readonly Pace _pace;
     private readonly TimeSpan _outOfTime;
-    private readonly ConcurrentQueue<WorkerMessage> _inbox = new();
     private readonly List<Shard> _shards = [];
     private readonly Dictionary<int, int> _healed = [];
     private Reader? _reader;
     private volatile bool _lookAround;
-    private int _load;
     private long _touchedSince;
     private long _recordsSince;
     private int _nextShard;
@@ -63,6 +60,7 @@ internal sealed class ShardWorker : IDisposable
         _run = run;
         Slot = slot;
         _transaction = new Transaction(parts, slot);
+        Mailbox = new ShardMailbox(() => _transaction.IsReady, LookAround);
         _commit = parts.Steps.NewCommit(parts, membership, _transaction);
         _touchedAllAt = parts.Time.GetTimestamp();
         _pace = new Pace(parts.Options.RecordsPerTurnMax);
@@ -71,14 +69,8 @@ internal sealed class ShardWorker : IDisposable
         _outOfTime = parts.Options.TransactionTimeout * 0.9;
     }
 
-    /// <summary>The shards that run here or are on their way.</summary>
-    public int Load => Volatile.Read(ref _load);
-
-    /// <summary>
-    /// Whether the worker's transactions have begun, and with them what its predecessor of the same id left open is settled.
-    /// Takeovers wait for it: else they would wait for that transaction's time-out.
-    /// </summary>
-    public bool IsReady => _transaction.IsReady;
+    /// <summary>The one door for other threads.</summary>
+    public ShardMailbox Mailbox { get; }
 
     /// <summary>When the current turn began, by the time provider's timestamp; 0 between turns. For the stall watch.</summary>
     public long TurnBegan => Volatile.Read(ref _turnBegan);
@@ -92,19 +84,6 @@ internal sealed class ShardWorker : IDisposable
     public string CurrentStep => _current?.Flow.CurrentStep ?? "";
 
     internal IReadOnlyList<Shard> Shards => _shards;
-
-    /// <summary>From other threads: a shard comes, or is to go.</summary>
-    public void Post(WorkerMessage message)
-    {
-        if (message.Kind == WorkerMessageKind.Adopt)
-        {
-            Interlocked.Increment(ref _load);
-        }
-
-        _inbox.Enqueue(message);
-        _lookAround = true;
-        _reader?.Wake();
-    }
 
     /// <summary>From another thread, now and then: look at the clock between two records, so that slow code of a step does not outlive the transaction.</summary>
     public void Tick()
@@ -185,9 +164,9 @@ internal sealed class ShardWorker : IDisposable
             Close(_shards[^1]);
         }
 
-        while (_inbox.TryDequeue(out WorkerMessage? message))
+        while (Mailbox.TryTake(out ShardMessage? message))
         {
-            message.Restored?.Store.Dispose();
+            (message as AdoptMessage)?.Restored.Store.Dispose();
             _parts.Table.Closed(message.Shard);
         }
 
@@ -201,9 +180,9 @@ internal sealed class ShardWorker : IDisposable
             shard.Dispose();
         }
 
-        while (_inbox.TryDequeue(out WorkerMessage? message))
+        while (Mailbox.TryTake(out ShardMessage? message))
         {
-            message.Restored?.Store.Dispose();
+            (message as AdoptMessage)?.Restored.Store.Dispose();
         }
 
         _shards.Clear();
@@ -234,14 +213,20 @@ internal sealed class ShardWorker : IDisposable
             shard.Abandon();
         }
 
-        while (_inbox.TryDequeue(out WorkerMessage? message))
+        while (Mailbox.TryTake(out ShardMessage? message))
         {
-            message.Restored?.Store.Abandon();
+            (message as AdoptMessage)?.Restored.Store.Abandon();
         }
 
         _shards.Clear();
         _transaction.Dispose();
         _reader?.Dispose();
+    }
+
+    private void LookAround()
+    {
+        _lookAround = true;
+        _reader?.Wake();
     }
 
     private Reader Reader => _reader ??= _parts.Broker.CreateReader(readCommitted: true);
@@ -290,22 +275,22 @@ internal sealed class ShardWorker : IDisposable
             moved = true;
         }
 
-        while (_inbox.TryDequeue(out WorkerMessage? message))
+        while (Mailbox.TryTake(out ShardMessage? message))
         {
             moved = true;
-            if (message.Kind == WorkerMessageKind.Adopt)
+            if (message is AdoptMessage { Restored: var restored })
             {
-                Adopt(message.Restored!);
+                Adopt(restored);
             }
             else if (_shards.Find(shard => shard.Id == message.Shard) is { } shard)
             {
-                if (message.Kind == WorkerMessageKind.Uploaded)
+                if (message is UploadedMessage uploaded)
                 {
-                    shard.Snapshots!.Uploaded(message.Series!, message.Snapshot);
+                    shard.Snapshots!.Uploaded(uploaded.Series, uploaded.Snapshot);
                 }
                 else
                 {
-                    LetGo(shard, message.Kind);
+                    LetGo(shard, commitsFirst: message is ReleaseMessage);
                 }
             }
         }
@@ -321,17 +306,19 @@ internal sealed class ShardWorker : IDisposable
 
     private void Adopt(RestoredShard restored)
     {
-        ShardSnapshots? snapshots = _snapshotter is null ? null : new(_parts, _snapshotter, _ledger.Requests, restored);
+        ShardSnapshots? snapshots = _snapshotter is null
+            ? null
+            : new(_parts, _snapshotter, _ledger.Requests, restored, _parts.Steps.NewSnapshotSeries(_parts, restored.Shard, restored.OwnerEpoch));
         Shard shard = new(_parts, restored, _transaction, snapshots, _ledger, SliceOf, IsUrgentAfter, IsOutOfTime) { FlushedAt = _parts.Time.GetTimestamp() };
         _shards.Add(shard);
         shard.Assign(Reader);
     }
 
-    private void LetGo(Shard shard, WorkerMessageKind kind)
+    private void LetGo(Shard shard, bool commitsFirst)
     {
         try
         {
-            if (kind == WorkerMessageKind.Release && Owns(shard))
+            if (commitsFirst && Owns(shard))
             {
                 CommitNow();
             }
@@ -373,7 +360,7 @@ internal sealed class ShardWorker : IDisposable
     private void Detach(Shard shard)
     {
         _shards.Remove(shard);
-        Interlocked.Decrement(ref _load);
+        Mailbox.CountOut();
         shard.Unassign(Reader);
     }
 
@@ -480,7 +467,7 @@ internal sealed class ShardWorker : IDisposable
             }
         }
 
-        using Activity? span = _parts.Telemetry.IsTraced && NextSource(shard, ledger) is { } first ? _parts.Telemetry.StartBatch(shard.Id, first) : null;
+        using Activity? span = _parts.Telemetry.IsTraced && NextSource(shard, ledger) is { } first ? _parts.Telemetry.StartBatch(shard.Id, first.Inlet.Step.Id, first.Next.Headers) : null;
         long began = _parts.Time.GetTimestamp();
         int records = 0;
         int fromInputs = 0;
@@ -631,7 +618,7 @@ internal sealed class ShardWorker : IDisposable
     private bool IsUrgent()
     {
         _lookAround = false;
-        return !_inbox.IsEmpty || IsOld;
+        return !Mailbox.IsEmpty || IsOld;
     }
 
     /// <summary>
@@ -756,7 +743,7 @@ internal sealed class ShardWorker : IDisposable
     private Shard? TakeSnapshot(Func<Shard, bool> isWanted) =>
         _snapshotter is not null && !IsPaused
         && _shards.Find(shard => shard.Claimed && Owns(shard) && isWanted(shard)) is { } wanted
-        && wanted.Snapshots!.TryTake(wanted.Store, this)
+        && wanted.Snapshots!.TryTake(wanted.Store, Mailbox)
             ? wanted
             : null;
 
@@ -913,7 +900,7 @@ internal sealed class ShardWorker : IDisposable
         }
 
         string step = _slowStep is { Length: > 0 } slow ? slow : shard.Flow.CurrentStep;
-        string? key = shard.Flow.StatefulNodes.FirstOrDefault(node => node.Step.Id == step)?.LastKey;
+        string? key = shard.StatefulNodes.FirstOrDefault(node => node.Step.Id == step)?.LastKey;
         string call = $"Step '{step}'{(key is null ? "" : $" with key '{key}'")} in shard {shard.Id}{string.Concat(shard.Sources.Where(source => source.Position != source.Committed).Select(source => $", offset {source.Committed} of {source.Partition}"))}";
         _outlived = call == _outlivedBy ? _outlived + 1 : 1;
         _outlivedBy = call;

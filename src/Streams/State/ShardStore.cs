@@ -68,7 +68,7 @@ internal sealed class ShardStore : IDisposable
     /// <exception cref="ShardDamagedException">A file of it is missing or damaged.</exception>
     public static ShardStore Open(string folder, StateLimits limits, params IEnumerable<string> steps) => Open(folder, limits, readsAll: false, steps);
 
-    private static ShardStore Open(string folder, StateLimits limits, bool readsAll, IEnumerable<string> steps)
+    internal static ShardStore Open(string folder, StateLimits limits, bool readsAll, IEnumerable<string> steps)
     {
         Directory.CreateDirectory(folder);
         if (ShardDamage.ReadMark(folder) is { } damage)
@@ -135,31 +135,6 @@ internal sealed class ShardStore : IDisposable
         return $"The state folder {folder} cannot be opened: {reason.Trim()}. Nothing in it was changed.{advice}";
     }
 
-    /// <summary>Opens the files of a snapshot, and compares what they say with what was published.</summary>
-    /// <returns>The marker that they hold.</returns>
-    /// <exception cref="SnapshotDamagedException">They say something else.</exception>
-    /// <exception cref="ShardDamagedException">A file is missing or damaged.</exception>
-    public static StoredMarker CheckSnapshot(string folder, string identity, long position, StateLimits limits)
-    {
-        ShardStore store = Open(folder, limits, readsAll: true, steps: []);
-        try
-        {
-            string? found = store.ReadIdentity();
-            StoredMarker? stored = store.ReadMarker();
-
-            // Every block, by its checksum: what was damaged before it was uploaded has a hash that fits.
-            store.CheckAll();
-
-            return found == identity && stored?.ChangelogPosition == position
-                ? stored
-                : throw new SnapshotDamagedException($"its store says {found ?? "nothing"} at offset {stored?.ChangelogPosition}, not {identity} at offset {position}");
-        }
-        finally
-        {
-            store.Abandon();
-        }
-    }
-
     /// <summary>The envelope of a key in a step, or null.</summary>
     /// <exception cref="StreamException">The disk fails, or the folder is damaged.</exception>
     public byte[]? Get(string step, ReadOnlySpan<byte> key)
@@ -221,7 +196,7 @@ internal sealed class ShardStore : IDisposable
     }
 
     /// <summary>Every block of every file, past the cache; also what is shadowed or deleted, for a compaction would read it.</summary>
-    private void CheckAll()
+    public void CheckAll()
     {
         try
         {

@@ -372,7 +372,7 @@ internal sealed partial class SimulationRun : IDisposable
             case SimulationEventKind.FailCall:
                 _failing[CallThatFails(e)] = (e, e.D % 4);
                 break;
-            case SimulationEventKind.Fence when member.IsUp && member.Instance!.Workers.All(worker => worker.IsReady):
+            case SimulationEventKind.Fence when member.IsUp && member.Instance!.Workers.All(worker => worker.Mailbox.IsReady):
                 Count(e.Kind);
                 using (TransactionalWriter other = _cluster.Broker.CreateWriter($"{_simulation.Flow.Id}/{member.Name}/{e.B % member.Instance.Workers.Count}", TimeSpan.FromSeconds(1)))
                 {

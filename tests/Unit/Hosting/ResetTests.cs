@@ -441,9 +441,9 @@ public sealed class ResetTests : IDisposable
     {
         public List<string> Reasons { get; } = [];
 
-        public override Takeover NewTakeover(EngineParts parts, int shard, long number) => new Told(parts, shard, number, Reasons);
+        public override Takeover NewTakeover(InstanceContext parts, int shard, long number) => new Told(parts, shard, number, Reasons);
 
-        private sealed class Told(EngineParts parts, int shard, long number, List<string> reasons) : Takeover(parts, shard, number)
+        private sealed class Told(InstanceContext parts, int shard, long number, List<string> reasons) : Takeover(parts, shard, number)
         {
             protected override RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog)
             {

@@ -431,9 +431,9 @@ public sealed class SnapshotTests : IDisposable
     /// <summary>States as small as a test's are sooner replayed than downloaded: here a snapshot counts as nothing to move.</summary>
     private sealed class SnapshotsFirst : EngineSteps
     {
-        public override Takeover NewTakeover(EngineParts parts, int shard, long number) => new FreeDownloads(parts, shard, number);
+        public override Takeover NewTakeover(InstanceContext parts, int shard, long number) => new FreeDownloads(parts, shard, number);
 
-        private sealed class FreeDownloads(EngineParts parts, int shard, long number) : Takeover(parts, shard, number)
+        private sealed class FreeDownloads(InstanceContext parts, int shard, long number) : Takeover(parts, shard, number)
         {
             protected override RestorePlan Plan(LocalState? local, IReadOnlyList<SnapshotEntry> snapshots, IReadOnlyDictionary<string, string> damaged, ChangelogState changelog) =>
                 base.Plan(local, [.. snapshots.Select(entry => entry with { Bytes = 0 })], damaged, changelog);

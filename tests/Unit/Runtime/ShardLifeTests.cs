@@ -222,7 +222,7 @@ public class ShardLifeTests
         LedgerFlow ledger = new();
         using Cluster cluster = new(ledger.Flow, shards: 2);
         Cluster.Member first = cluster.Add("first");
-        cluster.Until(() => first.Instance!.Workers.Sum(worker => worker.Load) > 0, "a shard is on its way");
+        cluster.Until(() => first.Instance!.Workers.Sum(worker => worker.Mailbox.Load) > 0, "a shard is on its way");
 
         // Another one joins: the group's generation moves on, and the first has not heard of it yet.
         cluster.Add("second").Do(instance => instance.StepMembership());

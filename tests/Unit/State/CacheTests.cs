@@ -140,7 +140,7 @@ public sealed class CacheTests : IDisposable
         };
         _instance = new FlowInstance(flow, place);
         _changes = new ShardChanges(place, _store);
-        _node = Assert.Single(_instance.StatefulNodes);
+        _node = Assert.Single(StatefulNode.Of(_instance));
     }
 
     private void Logged(TopicPartition partition, in OutgoingRecord record)

@@ -216,7 +216,7 @@ public sealed class ShardStoreTests : IDisposable
         Write(store, 7, "v7");
         store.Checkpoint(copy);
         Assert.Equal("v7", Text(store.Get("step", "k"u8)));
-        Assert.Equal(7, ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits).ChangelogPosition);
+        Assert.Equal(7, SnapshotCheck.Open(copy, "1|app|0|id", 7, _limits).ChangelogPosition);
         Assert.Single(AllHints(store));
 
         foreach (string table in Directory.GetFiles(copy, "*.sst"))
@@ -227,7 +227,7 @@ public sealed class ShardStoreTests : IDisposable
             File.WriteAllBytes(table, content);
         }
 
-        Assert.Throws<ShardDamagedException>(() => ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits));
+        Assert.Throws<ShardDamagedException>(() => SnapshotCheck.Open(copy, "1|app|0|id", 7, _limits));
     }
 
     /// <summary>Of the simulation, seed 1194: a compaction came upon a block that no read had needed.</summary>
@@ -254,12 +254,12 @@ public sealed class ShardStoreTests : IDisposable
             damaged[10] ^= 1;
             File.Delete(table);
             File.WriteAllBytes(table, damaged);
-            Assert.Throws<ShardDamagedException>(() => ShardStore.CheckSnapshot(copy, "1|app|0|id", 8, _limits));
+            Assert.Throws<ShardDamagedException>(() => SnapshotCheck.Open(copy, "1|app|0|id", 8, _limits));
 
             // A folder that was found damaged says so.
             File.WriteAllBytes(table, content);
             File.Delete(Path.Combine(copy, "damaged"));
-            ShardStore.CheckSnapshot(copy, "1|app|0|id", 8, _limits);
+            SnapshotCheck.Open(copy, "1|app|0|id", 8, _limits);
         }
     }
 
@@ -285,12 +285,12 @@ public sealed class ShardStoreTests : IDisposable
                 byte[] damaged = [.. content];
                 damaged[at] ^= 1;
                 File.WriteAllBytes(table, damaged);
-                Assert.Throws<ShardDamagedException>(() => ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits));
+                Assert.Throws<ShardDamagedException>(() => SnapshotCheck.Open(copy, "1|app|0|id", 7, _limits));
                 File.Delete(Path.Combine(copy, "damaged"));
             }
 
             File.WriteAllBytes(table, content);
-            ShardStore.CheckSnapshot(copy, "1|app|0|id", 7, _limits);
+            SnapshotCheck.Open(copy, "1|app|0|id", 7, _limits);
         }
     }
 

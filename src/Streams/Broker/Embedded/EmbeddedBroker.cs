@@ -87,7 +87,7 @@ public sealed class EmbeddedBroker : Broker, IDisposable
     /// <exception cref="ArgumentOutOfRangeException">There would be no partition.</exception>
     public void CreateTopic(string name, int partitions)
     {
-        KStreamSharp.Topic.Checked(name);
+        TopicName.Checked(name);
         ArgumentOutOfRangeException.ThrowIfLessThan(partitions, 1);
         CreateTopic(new TopicSpec(name, partitions, TopicCleanup.Delete));
     }

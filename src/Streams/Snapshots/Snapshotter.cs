@@ -13,7 +13,7 @@ namespace KStreamSharp;
 /// any; 5. what no kept snapshot names is deleted. A crash or a lost shard before 4 leaves objects that nobody names, which
 /// the next owner's step 5 deletes; one after 4 leaves the same of older snapshots.
 /// </remarks>
-internal sealed class Snapshotter(EngineParts parts) : IDisposable
+internal sealed class Snapshotter(InstanceContext parts) : IDisposable
 {
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(5);
 
@@ -57,7 +57,7 @@ internal sealed class Snapshotter(EngineParts parts) : IDisposable
     });
 
     /// <summary>Uploads a checkpoint, for which the place was reserved; the worker hears how it went.</summary>
-    public void Upload(SnapshotSeries series, ShardCheckpoint checkpoint, ShardWorker worker) => _work.Enqueue(async stop =>
+    public void Upload(SnapshotSeries series, ShardCheckpoint checkpoint, ShardMailbox mailbox) => _work.Enqueue(async stop =>
     {
         SnapshotEntry? entry = null;
         long began = parts.Time.GetTimestamp();
@@ -80,7 +80,7 @@ internal sealed class Snapshotter(EngineParts parts) : IDisposable
         {
             Remove(checkpoint.Folder);
             Free();
-            worker.Post(new(series.Shard, WorkerMessageKind.Uploaded, null) { Series = series, Snapshot = entry });
+            mailbox.Post(new UploadedMessage(series, entry));
         }
     });
 
@@ -151,3 +151,8 @@ internal sealed class Snapshotter(EngineParts parts) : IDisposable
         }
     }
 }
+
+/// <summary>An upload has ended.</summary>
+/// <param name="Series">Whose it was.</param>
+/// <param name="Snapshot">What is to be published; null when it failed.</param>
+internal sealed record UploadedMessage(SnapshotSeries Series, SnapshotEntry? Snapshot) : ShardMessage(Series.Shard);

@@ -6,7 +6,7 @@ internal sealed class ShardSnapshots
     /// <summary>A snapshot with a tail is of no use any more when tombstones go, so that idle shards get one now and then, too.</summary>
     private static readonly TimeSpan RefreshAfter = TimeSpan.FromDays(1);
 
-    private readonly EngineParts _parts;
+    private readonly InstanceContext _parts;
     private readonly Snapshotter _snapshotter;
     private readonly SnapshotRequests _requests;
     private readonly int _shard;
@@ -21,7 +21,7 @@ internal sealed class ShardSnapshots
     private long _lastAt;
     private long _retryAt;
 
-    public ShardSnapshots(EngineParts parts, Snapshotter snapshotter, SnapshotRequests requests, RestoredShard restored)
+    public ShardSnapshots(InstanceContext parts, Snapshotter snapshotter, SnapshotRequests requests, RestoredShard restored, SnapshotSeries series)
     {
         _parts = parts;
         _snapshotter = snapshotter;
@@ -30,7 +30,7 @@ internal sealed class ShardSnapshots
         _published = restored.Snapshots;
         _positionAtFirst = restored.Store.ReadMarker()?.ChangelogPosition ?? 0;
         HasChanged = _published.Count == 0 && _positionAtFirst > 0;
-        _series = parts.Steps.NewSnapshotSeries(parts, restored.Shard, restored.OwnerEpoch);
+        _series = series;
 
         // The age counts over owners: a shard that moves often gets snapshots all the same.
         _lastAt = Newest?.TakenAt ?? parts.NowMilliseconds;
@@ -79,7 +79,7 @@ internal sealed class ShardSnapshots
     }
 
     /// <summary>Snapshot, step 1, between two records; false when another shard of the instance is at it.</summary>
-    public bool TryTake(ShardStore store, ShardWorker worker)
+    public bool TryTake(ShardStore store, ShardMailbox mailbox)
     {
         if (!_snapshotter.TryReserve())
         {
@@ -99,7 +99,7 @@ internal sealed class ShardSnapshots
             HasChanged = false;
             _lastAt = now;
             _bytesAtLast = _bytes;
-            _snapshotter.Upload(_series, checkpoint, worker);
+            _snapshotter.Upload(_series, checkpoint, mailbox);
             return true;
         }
         catch (Exception error)

@@ -20,7 +20,7 @@ internal sealed record ShardCheckpoint(string Folder, StoredMarker Stored, IRead
 /// made, and that either a kept snapshot names or its own epoch wrote. So nothing that it names goes while it is kept:
 /// older owners cannot publish any more, and the owner itself looks at the manifests of all that it keeps.
 /// </remarks>
-internal class SnapshotSeries(EngineParts parts, int shard, long ownerEpoch)
+internal class SnapshotSeries(InstanceContext parts, int shard, long ownerEpoch)
 {
     private readonly SnapshotPlace _place = new(parts.App, shard);
     private readonly Dictionary<string, SnapshotManifest> _manifests = [];

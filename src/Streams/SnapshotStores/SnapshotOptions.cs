@@ -35,10 +35,10 @@ public sealed record SnapshotOptions
 
     internal void Check(Action<bool, string, string> refuse)
     {
-        refuse(Interval < TimeSpan.FromSeconds(1), $"{nameof(StreamOptions.Snapshots)}.{nameof(Interval)}", $"{Interval} is less than 1 s");
-        refuse(ChangelogBytesMax < 1 << 20, $"{nameof(StreamOptions.Snapshots)}.{nameof(ChangelogBytesMax)}", $"{ChangelogBytesMax} is less than 1 MiB");
-        refuse(Kept is < 1 or > 100, $"{nameof(StreamOptions.Snapshots)}.{nameof(Kept)}", $"{Kept} is not between 1 and 100");
-        refuse(EndTimeout < TimeSpan.Zero, $"{nameof(StreamOptions.Snapshots)}.{nameof(EndTimeout)}", $"{EndTimeout} is negative");
-        refuse(BytesPerSecondMax is < 1024, $"{nameof(StreamOptions.Snapshots)}.{nameof(BytesPerSecondMax)}", $"{BytesPerSecondMax} is less than 1 KiB");
+        refuse(Interval < TimeSpan.FromSeconds(1), $"Snapshots.{nameof(Interval)}", $"{Interval} is less than 1 s");
+        refuse(ChangelogBytesMax < 1 << 20, $"Snapshots.{nameof(ChangelogBytesMax)}", $"{ChangelogBytesMax} is less than 1 MiB");
+        refuse(Kept is < 1 or > 100, $"Snapshots.{nameof(Kept)}", $"{Kept} is not between 1 and 100");
+        refuse(EndTimeout < TimeSpan.Zero, $"Snapshots.{nameof(EndTimeout)}", $"{EndTimeout} is negative");
+        refuse(BytesPerSecondMax is < 1024, $"Snapshots.{nameof(BytesPerSecondMax)}", $"{BytesPerSecondMax} is less than 1 KiB");
     }
 }

@@ -12,7 +12,7 @@ namespace KStreamSharp;
 /// an endless one answers for each of its shards in that shard's next commit, by another record of the same key. Answers
 /// that are older than the question are of instances that may be gone.
 /// </remarks>
-internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
+internal sealed class RunLedger(InstanceContext parts, FiniteRun own) : IDisposable
 {
     private const byte Version = 1;
 
@@ -104,7 +104,7 @@ internal sealed class RunLedger(EngineParts parts, FiniteRun own) : IDisposable
     }
 
     /// <summary>Announces a run, inside the transaction of the owner of shard 0, which may act on the answer at once.</summary>
-    public static State AppendRun(EngineParts parts, Append append, long run)
+    public static State AppendRun(InstanceContext parts, Append append, long run)
     {
         Dictionary<TopicPartition, long> ends = parts.Topics.InputPartitions(parts.Flow)
             .ToDictionary(partition => partition, partition => parts.Broker.EndOffset(partition, committedOnly: false));

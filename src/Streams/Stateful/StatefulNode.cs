@@ -3,6 +3,9 @@ namespace KStreamSharp;
 /// <summary>A stateful step in one shard, as the commit sees it.</summary>
 internal abstract class StatefulNode(FlowInstance instance, Step step) : Node(instance, step)
 {
+    /// <summary>The stateful nodes of a flow in a shard, in topological order.</summary>
+    public static IReadOnlyList<StatefulNode> Of(FlowInstance instance) => [.. instance.Nodes.OfType<StatefulNode>()];
+
     /// <summary>The estimated bytes of logics that were called since the last commit.</summary>
     public abstract long DirtyBytes { get; }
 

@@ -40,7 +40,7 @@ internal sealed class ShardTable
             if (old.State != ShardState.Closing)
             {
                 old.State = ShardState.Closing;
-                old.Worker?.Post(new(shard, WorkerMessageKind.Drop, null));
+                old.Worker?.Post(new DropMessage(shard));
             }
         }
     }
@@ -58,7 +58,7 @@ internal sealed class ShardTable
 
             slot.Next = null;
             slot.State = ShardState.Closing;
-            slot.Worker?.Post(new(shard, lost ? WorkerMessageKind.Drop : WorkerMessageKind.Release, null));
+            slot.Worker?.Post(lost ? new DropMessage(shard) : new ReleaseMessage(shard));
         }
     }
 
@@ -111,7 +111,7 @@ internal sealed class ShardTable
     }
 
     /// <summary>A restored shard goes to a worker; false when it is no longer wanted (close it, then <see cref="Closed"/>).</summary>
-    public bool HandOver(RestoredShard shard, ShardWorker worker)
+    public bool HandOver(RestoredShard shard, ShardMailbox worker)
     {
         lock (_lock)
         {
@@ -122,7 +122,7 @@ internal sealed class ShardTable
 
             slot.State = ShardState.Running;
             slot.Worker = worker;
-            worker.Post(new(shard.Shard, WorkerMessageKind.Adopt, shard));
+            worker.Post(new AdoptMessage(shard));
             return true;
         }
     }
@@ -192,36 +192,11 @@ internal sealed class ShardTable
     {
         public ShardState State { get; set; } = ShardState.Owned;
 
-        public ShardWorker? Worker { get; set; }
+        public ShardMailbox? Worker { get; set; }
 
         public RestoreProgress? Restore { get; set; }
 
         /// <summary>The ownership number under which the shard came back while it was being closed.</summary>
         public long? Next { get; set; }
     }
-}
-
-/// <summary>A shard whose state is at the last commit, on its way to a worker.</summary>
-internal sealed record RestoredShard(
-    int Shard, long Number, ShardStore Store, long OwnerEpoch, IReadOnlyDictionary<TopicPartition, long> Positions, IReadOnlyDictionary<string, Guid> TopicIds,
-    long Watermark, RunProgress Run, IReadOnlyList<SnapshotEntry> Snapshots);
-
-internal enum WorkerMessageKind
-{
-    Adopt,
-    Release,
-    Drop,
-    Uploaded,
-}
-
-/// <param name="Shard">The shard.</param>
-/// <param name="Kind">What happens with it.</param>
-/// <param name="Restored">The shard that comes, for <see cref="WorkerMessageKind.Adopt"/>.</param>
-internal sealed record WorkerMessage(int Shard, WorkerMessageKind Kind, RestoredShard? Restored)
-{
-    /// <summary>For <see cref="WorkerMessageKind.Uploaded"/>: whose upload has ended.</summary>
-    public SnapshotSeries? Series { get; init; }
-
-    /// <summary>For <see cref="WorkerMessageKind.Uploaded"/>: what is to be published; null when the upload failed.</summary>
-    public SnapshotEntry? Snapshot { get; init; }
 }

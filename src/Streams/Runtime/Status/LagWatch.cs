@@ -1,7 +1,7 @@
 namespace KStreamSharp;
 
 /// <summary>Asks the broker now and then where what the shards read ends, one partition per step, so that their lag is known.</summary>
-internal sealed class LagWatch(EngineParts parts)
+internal sealed class LagWatch(InstanceContext parts, IReadOnlyList<ShardFigures> shards)
 {
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
 
@@ -26,7 +26,7 @@ internal sealed class LagWatch(EngineParts parts)
         _hasFailed = false;
         if (_next.Count == 0)
         {
-            foreach (ShardFigures shard in parts.Figures)
+            foreach (ShardFigures shard in shards)
             {
                 if (shard.IsHere)
                 {
