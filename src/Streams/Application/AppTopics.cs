@@ -236,12 +236,12 @@ internal sealed class AppTopics
                         : $"Topic '{step.Topic}' of input step '{step.Id}' had {PartitionCount(step.Topic!)} partitions when this instance started and has {now.Partitions} now: keys have moved, and their state has not. Start another application id, which reads the topic from its start.");
             }
 
-            CheckSame(step.Topic!, now.Id);
+            CheckSame(step.Topic!, now.Id, mayHaveBeenRead: true);
         }
 
         foreach (string topic in _flow.Steps.Where(step => step.IsRepartition).Select(step => step.RepartitionTopic(_app)).Append(InternalTopics.Shards(_app)).Append(InternalTopics.Changelog(_app)))
         {
-            CheckSame(topic, broker.TopicId(topic) ?? broker.ExpectTopic(topic)?.Id ?? throw MadeAnew(topic, isThere: false));
+            CheckSame(topic, broker.TopicId(topic) ?? broker.ExpectTopic(topic)?.Id ?? throw MadeAnew(topic, isThere: false, mayHaveBeenRead: false), mayHaveBeenRead: true);
         }
     }
 
@@ -256,15 +256,15 @@ internal sealed class AppTopics
     }
 
     /// <summary>As <see cref="CheckSame(Broker, string)"/>, with an id that is known from somewhere.</summary>
-    public void CheckSame(string topic, Guid id)
+    public void CheckSame(string topic, Guid id, bool mayHaveBeenRead = false)
     {
         if (id != Id(topic))
         {
-            throw MadeAnew(topic, isThere: true);
+            throw MadeAnew(topic, isThere: true, mayHaveBeenRead);
         }
     }
 
-    private StreamException MadeAnew(string topic, bool isThere)
+    private StreamException MadeAnew(string topic, bool isThere, bool mayHaveBeenRead = false)
     {
         if (topic == InternalTopics.Changelog(_app))
         {
@@ -279,8 +279,8 @@ internal sealed class AppTopics
 
         Step step = _flow.Steps.First(step => (step.Topic ?? (step.IsRepartition ? step.RepartitionTopic(_app) : null)) == topic && step.IsSource);
         string lost = step.IsRepartition ? "items that were on their way are gone, and positions in it are of no use" : "positions in it are of no use";
-        return new StreamException(
-            ExitCode.Broker, $"Topic '{topic}' of step '{step.Id}' {happened}: {lost}. {WayOn}");
+        string read = mayHaveBeenRead && isThere ? " Since it was looked at last, a minute ago at the most, records of the new one may have been processed from the old position on." : "";
+        return new StreamException(ExitCode.Broker, $"Topic '{topic}' of step '{step.Id}' {happened}: {lost}.{read} {WayOn}");
     }
 
     private static StreamException ChangelogIsGone(Dataflow flow, string app, bool isThere) => new(

@@ -537,6 +537,8 @@ internal sealed class ShardWorker : IDisposable
         }
         catch (OffsetOutOfRangeException error)
         {
+            // A topic that was made anew is another reason than one that keeps its records for too short.
+            _parts.Topics.CheckSame(_parts.Broker, source.Partition.Topic);
             string retention = source.Inlet.Step.IsRepartition ? "" : " Give the topic a longer retention.";
             throw new StreamException(
                 ExitCode.Broker, $"{error.Message} Step '{source.Inlet.Step.Id}' would miss records; nothing of them was processed.{retention} {_parts.Topics.WayOn}", error);

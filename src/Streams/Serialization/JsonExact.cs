@@ -54,8 +54,10 @@ internal static class JsonExact
 
             if (isCollection && Comparers.Of(value).Differ(made.Value) is { } comparer)
             {
+                string name = TypeName.Of(value.GetType());
+                string derived = value.GetType().IsSealed ? "Name" : "Use a class derived from it whose constructor sets the comparer, always the same object (a static field), or name";
                 throw new NotSupportedException(
-                    $"a {TypeName.Of(value.GetType())} has a comparer of its own ({comparer}), which JSON does not keep. Use a class derived from it whose constructor sets the comparer, or name a serde for it.");
+                    $"{(name[0] is 'A' or 'E' or 'I' or 'O' or 'U' ? "an" : "a")} {name} has a comparer of its own ({comparer}), which JSON does not keep. {derived} a serde for it.");
             }
         };
     }

@@ -109,7 +109,7 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
             }
         }
 
-        return hidden.Count == 0 ? null : WhyNotFields(type, hidden);
+        return hidden.Count == 0 ? null : WhyNotFields(type, hidden, "Put [JsonInclude] on it, or [JsonIgnore] where it may be forgotten");
     }
 
     /// <summary>A collection has to be one that the serializer fills again, in the same order, and must have nothing beside its elements.</summary>
@@ -134,13 +134,14 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
         }
 
         FieldInfo[] own = [.. Fields(type).Where(field => !IsOfTheFramework(field.DeclaringType!) && !IsIgnored(field))];
-        return own.Length == 0 || IsOfTheFramework(type) || type.IsArray ? null : WhyNotFields(type, own);
+        return own.Length == 0 || IsOfTheFramework(type) || type.IsArray
+            ? null
+            : WhyNotFields(type, own, "Of a collection JSON has the elements alone: put [JsonIgnore] on it where it may be forgotten");
     }
 
     /// <summary>Fields that are not written have to come back by something else that is.</summary>
-    private string? WhyNotFields(Type type, IReadOnlyList<FieldInfo> fields)
+    private string? WhyNotFields(Type type, IReadOnlyList<FieldInfo> fields, string wayOut)
     {
-        const string WayOut = "Put [JsonInclude] on it, or [JsonIgnore] where it may be forgotten";
         string name = TypeName.Of(type);
         FieldInfo? lost;
         try
@@ -150,10 +151,10 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
         catch (Exception)
         {
             // Constructors, getters and setters of the user's may throw anything at made-up values.
-            return $"{name} keeps something in the field '{Shown(fields[0])}', of which it cannot be told whether it comes back. {WayOut}";
+            return $"{name} keeps something in the field '{Shown(fields[0])}', of which it cannot be told whether it comes back. {wayOut}";
         }
 
-        return lost is null ? null : $"{name} keeps something in the field '{Shown(lost)}', which is not written. {WayOut}";
+        return lost is null ? null : $"{name} keeps something in the field '{Shown(lost)}', which is not written. {wayOut}";
     }
 
     /// <summary>A member that is left out at its type's default has to be made with that default.</summary>

@@ -12,6 +12,8 @@ namespace KStreamSharp;
 internal static class JsonStrict
 {
     private static readonly ConditionalWeakTable<JsonSerializerOptions, JsonSerializerOptions> Known = new();
+    private static readonly ConditionalWeakTable<JsonSerializerOptions, JsonSerializerOptions> RefuseGaps = new();
+    private static readonly ConditionalWeakTable<JsonSerializerOptions, JsonSerializerOptions> RefuseNulls = new();
 
     public static JsonSerializerOptions Of(JsonSerializerOptions options) => Known.GetValue(options, static options => new(options)
     {
@@ -34,7 +36,7 @@ internal static class JsonStrict
         }
 
         return read is null && Nullable.GetUnderlyingType(typeof(T)) is null
-            ? throw new FormatException($"it is the JSON value null, where {TypeName.Of(typeof(T))} is needed. {TakeGaps<T>()}, and null as none.")
+            ? throw new FormatException($"it is the JSON value null, where {TypeName.Of(typeof(T))} is needed. {Lenient<T>()} hands null to the flow.")
             : read!;
     }
 
@@ -51,17 +53,33 @@ internal static class JsonStrict
             return $" It begins like Confluent's frame (0, then schema id {id}). Have the producer write plain JSON, or name a serde that passes over the first 5 bytes.";
         }
 
-        try
-        {
-            JsonSerializer.Deserialize<T>(data, lenient);
-        }
-        catch (JsonException)
+        if (!Fits<T>(data, lenient))
         {
             return "";
         }
 
-        return $" Names are compared with their case: Serde.Json<{TypeName.Of(typeof(T))}>(JsonSerializerOptions.Web) reads camelCase. {TakeGaps<T>()}.";
+        if (!Fits<T>(data, RefuseGaps.GetValue(lenient, static options => new(options) { RespectRequiredConstructorParameters = true })))
+        {
+            return $" Names are compared with their case: Serde.Json<{TypeName.Of(typeof(T))}>(JsonSerializerOptions.Web) reads camelCase. {Lenient<T>()} takes what is missing as the default.";
+        }
+
+        return Fits<T>(data, RefuseNulls.GetValue(lenient, static options => new(options) { RespectNullableAnnotations = true }))
+            ? $" {Lenient<T>()} takes the last of two."
+            : $" Make the member nullable; {Lenient<T>()} leaves null in it all the same.";
     }
 
-    private static string TakeGaps<T>() => $"Serde.Json<{TypeName.Of(typeof(T))}>(strict: false) takes what is missing as the default";
+    private static bool Fits<T>(ReadOnlySpan<byte> data, JsonSerializerOptions options)
+    {
+        try
+        {
+            JsonSerializer.Deserialize<T>(data, options);
+            return true;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
+    private static string Lenient<T>() => $"Serde.Json<{TypeName.Of(typeof(T))}>(strict: false)";
 }

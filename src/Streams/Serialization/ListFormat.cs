@@ -30,6 +30,11 @@ internal static class ListFormat
     public static List<T> Read<T>(ref ReadOnlySpan<byte> data, Serde<T> serde, in SerdeContext context)
     {
         int count = ReadInt(ref data);
+        if (count < 0 || count > data.Length / 4)
+        {
+            throw NoList();
+        }
+
         List<T> values = new(count);
         for (; count > 0; count--)
         {
@@ -38,6 +43,11 @@ internal static class ListFormat
             {
                 values.Add(default!);
                 continue;
+            }
+
+            if (length < 0 || length - 1 > data.Length)
+            {
+                throw NoList();
             }
 
             values.Add(serde.Deserialize(data[..(length - 1)], context));
@@ -57,8 +67,15 @@ internal static class ListFormat
         output.Advance(4);
     }
 
+    private static FormatException NoList() => new("it is no list of values: another kind of step wrote it.");
+
     private static int ReadInt(ref ReadOnlySpan<byte> data)
     {
+        if (data.Length < 4)
+        {
+            throw NoList();
+        }
+
         int value = System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(data);
         data = data[4..];
         return value;

@@ -366,6 +366,37 @@ public class ShardLifeTests
     }
 
     [Fact]
+    public void ACommitThatIsTriedAgainForLongIsSaidNowAndThen()
+    {
+        LedgerFlow ledger = new();
+        List<string> warnings = [];
+        using Cluster cluster = new(ledger.Flow, shards: 1) { Says = (_, line) => warnings.Add(line) };
+        Cluster.Member member = cluster.Add("one");
+        cluster.Until(() => member.Running == 1, "the shard runs");
+        warnings.Clear();
+        int left = 50;
+        cluster.Broker.WriterFaults = (_, call, after) =>
+        {
+            if (call == "Commit" && !after && left-- > 0)
+            {
+                cluster.Clock.Advance(TimeSpan.FromSeconds(1));
+                throw new BrokerException(Consequence.Retry, "no answer.");
+            }
+        };
+        ledger.Push(cluster, "a1", 1);
+        member.Do(instance =>
+        {
+            instance.Workers[0].StepTurn();
+            instance.Workers[0].StepCommit();
+        });
+
+        string[] waits = [.. warnings.Where(line => line.StartsWith("The transaction of ledger/one/0 has waited ", StringComparison.Ordinal))];
+        Assert.Equal(2, waits.Length);
+        Assert.StartsWith("The transaction of ledger/one/0 has waited 5 s for the broker and goes on trying", waits[0], StringComparison.Ordinal);
+        Assert.EndsWith("no answer.", waits[1], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void ADamagedFolderIsNotTakenForTheEndOfTheKeys()
     {
         string folder = Directory.CreateTempSubdirectory("kstream-damage-").FullName;

@@ -69,7 +69,34 @@ public sealed class TopicsMadeAnewTests : IDisposable
         one.Instance!.TopicWatch.Step();
         _cluster.Clock.Advance(TimeSpan.FromMinutes(1));
 
-        Assert.Contains($"Topic '{topic}'", Assert.Throws<StreamException>(one.Instance!.TopicWatch.Step).Message, StringComparison.Ordinal);
+        string message = Assert.Throws<StreamException>(one.Instance!.TopicWatch.Step).Message;
+        Assert.Contains($"Topic '{topic}'", message, StringComparison.Ordinal);
+        Assert.Contains("records of the new one may have been processed from the old position on", message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The position lies behind the new topic's end: that is not for its retention.</summary>
+    [Fact]
+    public void AReaderThatFindsItsPositionGoneTellsATopicThatWasMadeAnewFromOneThatDropsItsRecords()
+    {
+        Cluster.Member one = Run();
+        Push(2);
+        one.Do(instance => instance.Workers.ToList().ForEach(worker => worker.StepTurn()));
+        MakeAnew("entries");
+
+        // The abort sends the readers back, in the new topic.
+        _cluster.Broker.WriterFaults = (_, call, after) =>
+        {
+            if (call == nameof(TransactionalWriter.Commit) && !after)
+            {
+                _cluster.Broker.WriterFaults = null;
+                throw new BrokerException(Consequence.Abort, "aborted by the test");
+            }
+        };
+
+        string message = Assert.Throws<StreamException>(() => _cluster.Until(() => false, "it refuses", rounds: 200)).Message;
+
+        Assert.Contains("Topic 'entries' of step 'entries' was deleted and made anew", message, StringComparison.Ordinal);
+        Assert.DoesNotContain("retention", message, StringComparison.Ordinal);
     }
 
     [Fact]

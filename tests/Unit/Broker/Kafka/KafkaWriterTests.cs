@@ -164,8 +164,7 @@ public sealed class KafkaWriterTests : IDisposable
     public void AnOutputThatWaitedTooLongIsDroppedAndTheTurnIsDoneAgain()
     {
         using OutputWriter outputs = _broker.CreateOutputWriter(dropsAfter: TimeSpan.FromSeconds(1));
-        outputs.Append(Partition, Record);
-        outputs.Flush();
+        Delivered(outputs);
         _cluster.TakeDown(broker: 1);
         outputs.Append(Partition, Record);
 
