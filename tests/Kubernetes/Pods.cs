@@ -70,7 +70,8 @@ internal sealed partial class Pods(Cluster cluster)
 
     private async Task<bool> AnswersAsync(string pod, string path) => (await AskAsync(pod, path)).Code == 0;
 
-    private Task<(int Code, string Output, string Errors)> AskAsync(string pod, string path) =>
+    /// <summary>What a path of a pod answers.</summary>
+    public Task<(int Code, string Output, string Errors)> AskAsync(string pod, string path) =>
         cluster.TryKubectlAsync("get", "--raw", $"/api/v1/namespaces/default/pods/{pod}:{Port}/proxy/{path}");
 
     [GeneratedRegex(@"restored (\d+) changelog records")]

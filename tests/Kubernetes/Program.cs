@@ -30,6 +30,11 @@ try
         failure = error is InvalidOperationException ? error.Message : error.ToString();
         Console.Error.WriteLine((await cluster.TryKubectlAsync("get", "pods,pvc", "-o", "wide")).Output);
         Console.Error.WriteLine((await cluster.TryKubectlAsync("logs", "-l", "app.kubernetes.io/name=kstreamsharp", "--prefix", "--tail=40")).Output);
+        foreach (string pod in (await cluster.TryKubectlAsync("get", "pods", "-l", "app.kubernetes.io/name=kstreamsharp", "-o", "name")).Output.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            string name = pod[(pod.IndexOf('/', StringComparison.Ordinal) + 1)..];
+            Console.Error.WriteLine($"{name}: {(await new Pods(cluster).AskAsync(name, "status")).Output}");
+        }
     }
 }
 finally
