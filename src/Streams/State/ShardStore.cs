@@ -127,11 +127,13 @@ internal sealed class ShardStore : IDisposable
         }
     }
 
+    private const string FewerFiles = "Raise the limit of open files of the process (ulimit -Hn, LimitNOFILE of a systemd unit, the container's ulimits), or run more instances with fewer shards each.";
+
+    private static bool IsOfTooManyFiles(string reason) => reason.Contains("Too many open files", StringComparison.Ordinal);
+
     internal static string CannotOpen(string folder, string reason)
     {
-        string advice = reason.Contains("Too many open files", StringComparison.Ordinal)
-            ? " Raise the limit of open files of the process (ulimit -Hn, LimitNOFILE of a systemd unit, the container's ulimits), or run more instances with fewer shards each."
-            : "";
+        string advice = IsOfTooManyFiles(reason) ? $" {FewerFiles}" : "";
         return $"The state folder {folder} cannot be opened: {reason.Trim()}. Nothing in it was changed.{advice}";
     }
 
@@ -352,7 +354,8 @@ internal sealed class ShardStore : IDisposable
         }
     }
 
-    private StreamException Unwritable(RocksDbException error, string what) => Failure(error, what, "Make room or mend the disk, then start again; nothing is lost.");
+    private StreamException Unwritable(RocksDbException error, string what) =>
+        Failure(error, what, IsOfTooManyFiles(error.Message) ? $"{FewerFiles} Nothing is lost." : "Make room or mend the disk, then start again; nothing is lost.");
 
     private StreamException Unreadable(RocksDbException error) => Failure(error, "read", "Mend the disk, or remove this folder: the changelog has the state.");
 
