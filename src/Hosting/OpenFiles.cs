@@ -26,7 +26,7 @@ internal static class OpenFiles
     /// <summary>Null when the limit is enough to start with.</summary>
     internal static string? Refusal(long limit) => limit >= Least ? null : string.Create(
         CultureInfo.InvariantCulture,
-        $"The process may have {limit} files open; it needs at least {Least}, and about 20 for each shard. Raise the limit (ulimit -Hn, LimitNOFILE of a systemd unit, the container's ulimits).");
+        $"The process may open only {limit} files; it needs at least {Least}, plus about 20 per shard. Raise the limit (ulimit -Hn, LimitNOFILE of a systemd unit, the container's ulimits).");
 
     /// <summary>The hard limit, to which .NET raises the soft one; null when there is none, or none is told.</summary>
     internal static long? Limit(IEnumerable<string> lines) =>

@@ -384,7 +384,7 @@ public sealed class FlowDriver : IDisposable
                from worker in instance.Workers
                from running in worker.Shards
                where shard is null || running.Id == shard
-               from node in StatefulNode.Of(running.Flow)
+               from node in running.StatefulNodes
                where node.Step.Id == step
                select node,
         ];

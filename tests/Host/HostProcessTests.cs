@@ -23,7 +23,7 @@ public sealed class HostProcessTests : IDisposable
         SkipOnWindows();
         using HostProcess host = HostProcess.StartWithFiles(_folder.Path, files, "run flights");
         Assert.Equal((int)ExitCode.State, await host.ExitAsync());
-        Assert.StartsWith($"The process may have {files} files open; it needs at least 256, and about 20 for each shard. Raise the limit (ulimit -Hn, ", host.Errors, StringComparison.Ordinal);
+        Assert.StartsWith($"The process may open only {files} files; it needs at least 256, plus about 20 per shard. Raise the limit (ulimit -Hn, ", host.Errors, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -71,7 +71,7 @@ internal static class MutantList
             "The number of a lost shard stays valid, so that an instance that has come back commits for it."),
         new("ownership-not-checked", "Runtime/Commit.cs", "CheckOwnership(touched);", "",
             "A commit does not look whether its shards are still its own."),
-        new("outputs-not-delivered", "Runtime/ShardWorker.cs", "AwaitBroker(_transaction.FlushOutputs);", "",
+        new("outputs-not-delivered", "Runtime/ShardWorker.cs", "AwaitBroker(_commit.Deliver);", "",
             "At least once: positions are committed before the outputs are delivered."),
         new("positions-of-touched-sources-only", "Runtime/Commit.cs", "touched.SelectMany(shard => shard.Sources, (_, source)", "touched.SelectMany(shard => shard.Sources.Where(source => source.Position != source.Committed), (_, source)",
             "A commit sends only the positions that moved, so that a claim of a new owner need not meet an old one."),

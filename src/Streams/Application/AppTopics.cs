@@ -241,7 +241,7 @@ internal sealed class AppTopics
 
         foreach (string topic in _flow.Steps.Where(step => step.IsRepartition).Select(step => step.RepartitionTopic(_app)).Append(InternalTopics.Shards(_app)).Append(InternalTopics.Changelog(_app)))
         {
-            CheckSame(topic, broker.TopicId(topic) ?? broker.ExpectTopic(topic)?.Id ?? throw MadeAnew(topic, isThere: false, mayHaveBeenRead: false), mayHaveBeenRead: true);
+            CheckSame(topic, broker.TopicId(topic) ?? broker.ExpectTopic(topic)?.Id ?? throw MadeAnew(topic, isThere: false), mayHaveBeenRead: true);
         }
     }
 
@@ -279,7 +279,7 @@ internal sealed class AppTopics
 
         Step step = _flow.Steps.First(step => (step.Topic ?? (step.IsRepartition ? step.RepartitionTopic(_app) : null)) == topic && step.IsSource);
         string lost = step.IsRepartition ? "items that were on their way are gone, and positions in it are of no use" : "positions in it are of no use";
-        string read = mayHaveBeenRead && isThere ? " Since it was looked at last, a minute ago at the most, records of the new one may have been processed from the old position on." : "";
+        string read = mayHaveBeenRead && isThere ? " Since the last check, at most a minute ago, records of the new topic may have been processed from the old position." : "";
         return new StreamException(ExitCode.Broker, $"Topic '{topic}' of step '{step.Id}' {happened}: {lost}.{read} {WayOn}");
     }
 

@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace KStreamSharp;
 
-/// <summary>The one door of a worker for other threads: shards come, and are to go.</summary>
+/// <summary>The inbox of a worker: other threads tell it here which shards to adopt, release or drop.</summary>
 /// <param name="isReady">Whether the worker may be given shards.</param>
 /// <param name="posted">Told after each message, on the thread of whoever posted it.</param>
 internal sealed class ShardMailbox(Func<bool> isReady, Action posted)

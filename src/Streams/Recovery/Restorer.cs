@@ -23,17 +23,17 @@ internal sealed class Restorer(InstanceContext parts, ShardTable table, Func<int
 
         for (int i = _active.Count - 1; i >= 0; i--)
         {
-            Takeover current = _active[i];
-            if (!table.IsWanted(current.Shard))
+            Takeover takeover = _active[i];
+            if (!table.IsWanted(takeover.Shard))
             {
                 _active.RemoveAt(i);
-                _closing.Add(current);
+                _closing.Add(takeover);
                 moved = true;
                 continue;
             }
 
-            bool stepped = TryStep(current, out RestoredShard? restored);
-            table.Report(current.Shard, current.Progress);
+            bool stepped = TryStep(takeover, out RestoredShard? restored);
+            table.Report(takeover.Shard, takeover.Progress);
             if (!stepped)
             {
                 continue;
@@ -46,7 +46,7 @@ internal sealed class Restorer(InstanceContext parts, ShardTable table, Func<int
             }
 
             _active.RemoveAt(i);
-            current.TryClose();
+            takeover.TryClose();
             ShardMailbox leastLoaded = workers.MinBy(worker => worker.Load)!;
             if (!table.HandOver(restored, leastLoaded))
             {

@@ -22,6 +22,10 @@ internal class Commit(EngineParts parts, Membership membership, Transaction tran
 {
     private long _now;
 
+    /// <summary>Before step 1, at least once only, and waiting for the broker: outputs first, so that no position moves past one that was not delivered.</summary>
+    /// <exception cref="BrokerException">One was not delivered.</exception>
+    public void Deliver() => transaction.FlushOutputs();
+
     /// <summary>Steps 1 and 2, which run code of the steps; the transaction stays open.</summary>
     /// <param name="touched">Every shard with work in the open transaction.</param>
     /// <exception cref="BrokerException">The commit failed; the consequence says what to do.</exception>

@@ -1,6 +1,6 @@
 namespace KStreamSharp;
 
-/// <summary>What the parts of an instance that run shards share besides.</summary>
+/// <summary>What the parts that run shards share, on top of the context.</summary>
 internal sealed class EngineParts : InstanceContext
 {
     public required Ownership Ownership { get; init; }

@@ -719,8 +719,7 @@ internal sealed class ShardWorker : IDisposable
         using Activity? span = _parts.Telemetry.Start(Telemetry.CommitSpan);
         try
         {
-            // At least once only: outputs first, so that no position moves past one that was not delivered.
-            AwaitBroker(_transaction.FlushOutputs);
+            AwaitBroker(_commit.Deliver);
             _commit.Write(touched);
 
             // As in Guard: what follows waits for the broker.

@@ -136,7 +136,7 @@ internal sealed class JsonRoundTrip(JsonSerializerOptions options)
         FieldInfo[] own = [.. Fields(type).Where(field => !IsOfTheFramework(field.DeclaringType!) && !IsIgnored(field))];
         return own.Length == 0 || IsOfTheFramework(type) || type.IsArray
             ? null
-            : WhyNotFields(type, own, "Of a collection JSON has the elements alone: put [JsonIgnore] on it where it may be forgotten");
+            : WhyNotFields(type, own, "JSON writes only the elements of a collection: put [JsonIgnore] on it if it may be lost");
     }
 
     /// <summary>Fields that are not written have to come back by something else that is.</summary>

@@ -64,8 +64,8 @@ internal static class JsonStrict
         }
 
         return Fits<T>(data, RefuseNulls.GetValue(lenient, static options => new(options) { RespectNullableAnnotations = true }))
-            ? $" {Lenient<T>()} takes the last of two."
-            : $" Make the member nullable; {Lenient<T>()} leaves null in it all the same.";
+            ? $" {Lenient<T>()} takes the last value."
+            : $" Make the member nullable; {Lenient<T>()} accepts the null.";
     }
 
     private static bool Fits<T>(ReadOnlySpan<byte> data, JsonSerializerOptions options)

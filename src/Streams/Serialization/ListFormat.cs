@@ -67,7 +67,7 @@ internal static class ListFormat
         output.Advance(4);
     }
 
-    private static FormatException NoList() => new("it is no list of values: another kind of step wrote it.");
+    private static FormatException NoList() => new("it is not a list of values: a step of another kind wrote it.");
 
     private static int ReadInt(ref ReadOnlySpan<byte> data)
     {

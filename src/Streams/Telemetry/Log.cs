@@ -109,13 +109,13 @@ internal static partial class Log
     [LoggerMessage(403, LogLevel.Warning, "Records of {Partition} below offset {Offset}, which are processed and committed, cannot be deleted; the topic keeps them, and it is tried again in {Minutes:F0} min: {Reason}")]
     public static partial void NotPurged(ILogger logger, TopicPartition partition, long offset, double minutes, string reason);
 
-    [LoggerMessage(404, LogLevel.Warning, "The transaction of {Writer} has waited {Seconds:F0} s for the broker and goes on trying; nothing is processed meanwhile, and nothing is lost: {Reason}")]
+    [LoggerMessage(404, LogLevel.Warning, "The transaction of {Writer} has waited {Seconds:F0} s for the broker and keeps trying. Processing is paused, nothing is lost: {Reason}")]
     public static partial void TransactionWaits(ILogger logger, string writer, double seconds, string reason);
 
     [LoggerMessage(500, LogLevel.Warning, "Bad record passed over: {Partition} offset {Offset}, step {Step}: {Reason}")]
     public static partial void Skipped(ILogger logger, TopicPartition partition, long offset, string step, string reason);
 
-    [LoggerMessage(501, LogLevel.Warning, "Step {Step} cannot read {Partition} past offset {Position} of {End}, since {Seconds:F0} s: a producer has a transaction open there. It ends by that producer's transaction.timeout.ms; to end it now: 'kafka-transactions.sh --bootstrap-server HOST:PORT abort --topic {Topic} --partition {Number} --start-offset {Position}'.")]
+    [LoggerMessage(501, LogLevel.Warning, "Step {Step} cannot read {Partition} past offset {Position} of {End}, since {Seconds:F0} s: a producer has a transaction open there. The broker aborts it after that producer's transaction.timeout.ms; to abort it now: 'kafka-transactions.sh --bootstrap-server HOST:PORT abort --topic {Topic} --partition {Number} --start-offset {Position}'.")]
     public static partial void HeldBack(ILogger logger, string step, TopicPartition partition, long position, long end, double seconds, string topic, int number);
 
     [LoggerMessage(EventId = 600, Message = "Kafka client {Client}, {Facility}: {Text}")]

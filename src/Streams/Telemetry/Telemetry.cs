@@ -131,7 +131,7 @@ internal sealed class Telemetry : IDisposable
 
     private Activity? Tag(Activity? span, int? shard) => shard is null ? span?.SetTag(App, _app.Value) : span?.SetTag(App, _app.Value).SetTag(ShardLabel, shard);
 
-    private static KeyValuePair<string, object?> Label(string name, object value) => new(name, value);
+    public static KeyValuePair<string, object?> Label(string name, object value) => new(name, value);
 
     private Histogram<double> Histogram(Metric metric, double[] bounds) =>
         _meter.CreateHistogram(metric.Name, metric.Unit, metric.Meaning, tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = bounds });

@@ -392,7 +392,7 @@ public class ShardLifeTests
 
         string[] waits = [.. warnings.Where(line => line.StartsWith("The transaction of ledger/one/0 has waited ", StringComparison.Ordinal))];
         Assert.Equal(2, waits.Length);
-        Assert.StartsWith("The transaction of ledger/one/0 has waited 5 s for the broker and goes on trying", waits[0], StringComparison.Ordinal);
+        Assert.StartsWith("The transaction of ledger/one/0 has waited 5 s for the broker and keeps trying", waits[0], StringComparison.Ordinal);
         Assert.EndsWith("no answer.", waits[1], StringComparison.Ordinal);
     }
 

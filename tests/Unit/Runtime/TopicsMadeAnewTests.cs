@@ -71,7 +71,7 @@ public sealed class TopicsMadeAnewTests : IDisposable
 
         string message = Assert.Throws<StreamException>(one.Instance!.TopicWatch.Step).Message;
         Assert.Contains($"Topic '{topic}'", message, StringComparison.Ordinal);
-        Assert.Contains("records of the new one may have been processed from the old position on", message, StringComparison.Ordinal);
+        Assert.Contains("Since the last check, at most a minute ago, records of the new topic may have been processed from the old position.", message, StringComparison.Ordinal);
     }
 
     /// <summary>The position lies behind the new topic's end: that is not for its retention.</summary>

@@ -45,7 +45,7 @@ public class RoundTripTrialTests
     [Fact]
     public void CollectionsWithSomethingBesideTheirElementsAreRefused()
     {
-        Refuses<OwnedList>("OwnedList keeps something in the field 'Owner', which is not written. Of a collection JSON has the elements alone: put [JsonIgnore] on it");
+        Refuses<OwnedList>("OwnedList keeps something in the field 'Owner', which is not written. JSON writes only the elements of a collection: put [JsonIgnore] on it if it may be lost");
         Refuses<OwnedDictionary>("OwnedDictionary keeps something in the field '_owner'");
         Refuses<Dictionary<string, OwnedList>>("'Owner'");
         Refuses<BackwardsCollection>("does not come back with the same elements in the same order");
